@@ -14,6 +14,7 @@ mod attack;
 mod backup;
 mod bad_uploads;
 mod better;
+mod browser;
 mod cache_commands;
 mod classes;
 mod copies;

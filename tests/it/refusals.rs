@@ -88,7 +88,8 @@ fn choice(tool: Tool, index: &str) -> String {
         | Tool::Hatch
         | Tool::Setuptools
         | Tool::DevpiSuite
-        | Tool::DevpiServer => {
+        | Tool::DevpiServer
+        | Tool::Playwright => {
             panic!("{} chooses no versions", tool.name())
         }
     };

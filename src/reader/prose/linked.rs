@@ -9,10 +9,10 @@ const URL_BYTES_MAX: usize = 2048;
 const LINKED_BYTES_MAX: usize = 1 << 20;
 
 /// What ends a URL in running text.
-const ENDS: [char; 8] = ['<', '>', '"', '`', '\\', '|', '{', '}'];
+const ENDS: [char; 10] = ['<', '>', '"', '`', '\\', '|', '{', '}', '[', ']'];
 
 /// What belongs to the sentence around a URL rather than to the URL, at its end.
-const SENTENCE: [char; 11] = ['.', ',', ';', ':', '!', '?', '\'', '*', '_', ')', ']'];
+const SENTENCE: [char; 10] = ['.', ',', ';', ':', '!', '?', '\'', '*', '_', ')'];
 
 /// A URL that a page may link to: http or https, with a host. Anything else could run a script in the
 /// gateway's origin, or leads nowhere.
@@ -47,8 +47,19 @@ fn push_link(target: &Url, text: &str, out: &mut String) {
     out.push_str("<a href=\"");
     push_attribute(target.as_str(), out);
     out.push_str("\" rel=\"nofollow noreferrer\">");
-    push_text(text, out);
+    push_url(text, out);
     out.push_str("</a>");
+}
+
+/// Writes a URL that may go on in the next line where one of its parts ends, and not in a word.
+fn push_url(text: &str, out: &mut String) {
+    let host = text.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = text.split_at(host);
+    push_text(scheme, out);
+    for (at, part) in rest.split_inclusive(['/', '?', '&']).enumerate() {
+        out.push_str(if at > 0 { "<wbr>" } else { "" });
+        push_text(part, out);
+    }
 }
 
 /// Where the next URL begins: not in the middle of a word.
@@ -80,13 +91,8 @@ fn url_end(text: &str) -> usize {
         .filter(|last| SENTENCE.contains(last))
     {
         // A bracket that was opened inside belongs to the URL.
-        let opening = match last {
-            ')' => Some('('),
-            ']' => Some('['),
-            _ => None,
-        };
         let count = |wanted: char| url.chars().filter(|one| *one == wanted).count();
-        if opening.is_some_and(|opening| count(opening) >= count(last)) {
+        if last == ')' && count('(') >= count(')') {
             break;
         }
         url = &url[..url.len() - last.len_utf8()];
@@ -129,16 +135,20 @@ mod tests {
         let links = out.split("<a href=\"").skip(1);
         links
             .map(|link| link.split("</a>").next().unwrap())
-            .map(|link| link.split('>').nth(1).unwrap().to_owned())
+            .map(|link| link.split_once('>').unwrap().1.replace("<wbr>", ""))
             .collect()
     }
 
     #[test]
     fn urls_end_where_their_sentence_goes_on() {
-        let table: [(&str, &[&str]); 9] = [
+        let table: [(&str, &[&str]); 10] = [
             ("see https://a.example/x.", &["https://a.example/x"]),
             ("(http://a.example/b_(c))", &["http://a.example/b_(c)"]),
             ("`a <https://a.example>`_", &["https://a.example"]),
+            (
+                "[![a](https://a.example/b)](https://c.example)",
+                &["https://a.example/b", "https://c.example"],
+            ),
             (
                 "https://a.example?b=1&c=2, https://d.example",
                 &["https://a.example?b=1&amp;c=2", "https://d.example"],

@@ -106,88 +106,91 @@ fn markdown_of(text: &str) -> String {
     prose.html
 }
 
+/// Descriptions of odd kinds, each with what it is about.
+const ODD: [(&str, &str); 22] = [
+    (
+        "raw HTML",
+        "<p align=\"center\">\n<b>six</b> &amp; <i>seven</p>\n\nand **more**",
+    ),
+    (
+        "a script",
+        "before<script>alert('1 < 2 </p>')</script>after",
+    ),
+    (
+        "handlers",
+        "<a href=\"https://a.example\" onclick=\"x()\">a</a> <img src=x onerror=x() alt='A & B'>",
+    ),
+    (
+        "links that run",
+        "[a](javascript:alert(1)) <a href=' jAvascript:x'>b</a> <a href=\"data:text/html,x\">c</a>",
+    ),
+    (
+        "images as data",
+        "![logo](data:image/png;base64,AAAA) and [![ci](https://a.example/b.svg)](https://a.example)",
+    ),
+    (
+        "a link around nothing",
+        "<a href=https://a.example><img src=x></a> <a href=https://b.example></a>",
+    ),
+    (
+        "style",
+        "<style>body{display:none}</style><p style=\"position:fixed\" class=x id=main>text",
+    ),
+    (
+        "pictures drawn",
+        "<svg onload=x()><g><a href=javascript:x>a</a></g></svg>left <math><mi>x</mi></math>",
+    ),
+    (
+        "a frame",
+        "<iframe src=https://a.example><p>inside</iframe>after",
+    ),
+    (
+        "tricks with comments",
+        "<!--><script>x()</script><!--<b>--><b>bold",
+    ),
+    (
+        "broken nesting",
+        "<b><p>one</b> two</i></p></div></main><li>item<td>cell",
+    ),
+    (
+        "headings",
+        "# One\n\n### Three\n\n# One again\n\n<h6>six</h6>",
+    ),
+    (
+        "a table",
+        "| a | b |\n|---|--:|\n| `x` | https://a.example/?b=1&c=2 |",
+    ),
+    ("lists", "- one\n  1. two\n- [x] done\n- [ ] open"),
+    (
+        "code",
+        "```python\nimport six  # <b> & https://a.example\n```\n`<script>`",
+    ),
+    (
+        "right to left",
+        "<div dir=\"rtl\">\n\nשלום *עולם*\n\n</div>",
+    ),
+    (
+        "unclosed lists",
+        "<ul><li>one<li>two<ul><li>three</ul><li>four",
+    ),
+    ("a textarea", "<textarea></textarea><script>x()</script>"),
+    ("plain text's end", "<plaintext><b>x</b>"),
+    (
+        "a form",
+        "<form action=https://a.example><input name=password><button>go</button></form>",
+    ),
+    ("entities", "&lt;script&gt; &#60;script&#62; &#x0; &nbsp;x"),
+    (
+        "details",
+        "<details open><summary>more</summary>\n\ntext\n\n</details><summary>lost</summary>",
+    ),
+];
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "what becomes of one table")]
 fn descriptions_of_odd_kinds_are_harmless_and_readable() {
-    let table = [
-        (
-            "raw HTML",
-            "<p align=\"center\">\n<b>six</b> &amp; <i>seven</p>\n\nand **more**",
-        ),
-        (
-            "a script",
-            "before<script>alert('1 < 2 </p>')</script>after",
-        ),
-        (
-            "handlers",
-            "<a href=\"https://a.example\" onclick=\"x()\">a</a> <img src=x onerror=x() alt='A & B'>",
-        ),
-        (
-            "links that run",
-            "[a](javascript:alert(1)) <a href=' jAvascript:x'>b</a> <a href=\"data:text/html,x\">c</a>",
-        ),
-        (
-            "images as data",
-            "![logo](data:image/png;base64,AAAA) and [![ci](https://a.example/b.svg)](https://a.example)",
-        ),
-        (
-            "a link around nothing",
-            "<a href=https://a.example><img src=x></a> <a href=https://b.example></a>",
-        ),
-        (
-            "style",
-            "<style>body{display:none}</style><p style=\"position:fixed\" class=x id=main>text",
-        ),
-        (
-            "pictures drawn",
-            "<svg onload=x()><g><a href=javascript:x>a</a></g></svg>left <math><mi>x</mi></math>",
-        ),
-        (
-            "a frame",
-            "<iframe src=https://a.example><p>inside</iframe>after",
-        ),
-        (
-            "tricks with comments",
-            "<!--><script>x()</script><!--<b>--><b>bold",
-        ),
-        (
-            "broken nesting",
-            "<b><p>one</b> two</i></p></div></main><li>item<td>cell",
-        ),
-        (
-            "headings",
-            "# One\n\n### Three\n\n# One again\n\n<h6>six</h6>",
-        ),
-        (
-            "a table",
-            "| a | b |\n|---|--:|\n| `x` | https://a.example/?b=1&c=2 |",
-        ),
-        ("lists", "- one\n  1. two\n- [x] done\n- [ ] open"),
-        (
-            "code",
-            "```python\nimport six  # <b> & https://a.example\n```\n`<script>`",
-        ),
-        (
-            "right to left",
-            "<div dir=\"rtl\">\n\nשלום *עולם*\n\n</div>",
-        ),
-        (
-            "unclosed lists",
-            "<ul><li>one<li>two<ul><li>three</ul><li>four",
-        ),
-        ("a textarea", "<textarea></textarea><script>x()</script>"),
-        ("plain text's end", "<plaintext><b>x</b>"),
-        (
-            "a form",
-            "<form action=https://a.example><input name=password><button>go</button></form>",
-        ),
-        ("entities", "&lt;script&gt; &#60;script&#62; &#x0; &nbsp;x"),
-        (
-            "details",
-            "<details open><summary>more</summary>\n\ntext\n\n</details><summary>lost</summary>",
-        ),
-    ];
     let mut told = String::new();
-    for (kind, text) in table {
+    for (kind, text) in ODD {
         told.push_str(&format!("--- {kind}\n{}\n", markdown_of(text).trim_end()));
     }
     insta::assert_snapshot!(told, @r#"
@@ -223,7 +226,7 @@ fn descriptions_of_odd_kinds_are_harmless_and_readable() {
     <h4>six</h4>
     --- a table
     <div class="wide" tabindex="0" role="group" aria-label="table"><table><thead><tr><th>a</th><th align="right">b</th></tr></thead><tbody>
-    <tr><td><code>x</code></td><td align="right"><a href="https://a.example/?b=1&amp;c=2" rel="nofollow noreferrer">https://a.example/?b=1&amp;c=2</a></td></tr>
+    <tr><td><code>x</code></td><td align="right"><a href="https://a.example/?b=1&amp;c=2" rel="nofollow noreferrer">https://a.example/<wbr>?<wbr>b=1&amp;<wbr>c=2</a></td></tr>
     </tbody></table></div>
     --- lists
     <ul>
@@ -269,7 +272,7 @@ fn what_is_not_markdown_is_shown_as_it_is_written() {
     <pre class="plain">Title
     ===
 
-    .. image:: <a href="https://a.example/b.svg" rel="nofollow noreferrer">https://a.example/b.svg</a>
+    .. image:: <a href="https://a.example/b.svg" rel="nofollow noreferrer">https://a.example/<wbr>b.svg</a>
     `six &lt;<a href="https://six.example/" rel="nofollow noreferrer">https://six.example</a>&gt;`_ &lt;script&gt;</pre>
     "#);
     assert_eq!(wrong(&prose(ProseKind::Plain, broken).html), [""; 0]);

@@ -15,10 +15,6 @@ const FACT_CHARS_MAX: usize = 300;
 
 /// The facts in a few words each.
 pub fn facts(metadata: &ReleaseMetadata, python: Option<&str>) -> Markup {
-    let fact = |label: &str, text: Option<&str>| {
-        let text = text.map(|text| text.chars().take(FACT_CHARS_MAX).collect::<String>());
-        html! { @if let Some(text) = text { dt { (label) } dd { (text) } } }
-    };
     let joined = |field: &str| {
         let values = metadata.list(field);
         (!values.is_empty()).then(|| values.join(", "))
@@ -27,17 +23,32 @@ pub fn facts(metadata: &ReleaseMetadata, python: Option<&str>) -> Markup {
     let maintainer = metadata
         .text("maintainer")
         .or(metadata.text("maintainer_email"));
+    let extras = joined("provides_extras");
+    let imports = joined("import_names");
+    let licence = metadata.licence();
+    let all = [
+        ("Licence", licence.as_deref()),
+        ("Python", metadata.text("requires_python").or(python)),
+        ("Author", author),
+        ("Maintainer", maintainer),
+        ("Keywords", metadata.text("keywords")),
+        ("Extras", extras.as_deref()),
+        ("Imports", imports.as_deref()),
+    ];
+    let stated = all.into_iter();
+    let stated = stated.filter_map(|(label, text)| Some((label, cut(text?))));
+    let stated: Vec<_> = stated.collect();
     html! {
-        dl.about {
-            (fact("Licence", metadata.licence().as_deref()))
-            (fact("Python", metadata.text("requires_python").or(python)))
-            (fact("Author", author))
-            (fact("Maintainer", maintainer))
-            (fact("Keywords", metadata.text("keywords")))
-            (fact("Extras", joined("provides_extras").as_deref()))
-            (fact("Imports", joined("import_names").as_deref()))
+        @if stated.is_empty() {
+            p.faint { "It says nothing." }
+        } @else {
+            dl.about { @for (label, text) in stated { dt { (label) } dd { (text) } } }
         }
     }
+}
+
+fn cut(text: &str) -> String {
+    text.chars().take(FACT_CHARS_MAX).collect()
 }
 
 /// Where the project says to look, as far as that is on the web.

@@ -140,9 +140,13 @@ impl Writing<'_> {
             p.taken { "Today " (self.judged.outcome) "." }
             (status(&self.known.merged))
             (silent(&self.known.stack, &self.known.sources))
-            @if !self.judged.releases.is_empty() {
+            @if let Some(shown) = &self.judged.shown {
                 h2 { "Install" }
-                (install(&self.outside, self.index, project, named))
+                @if shown.passes() {
+                    (install(&self.outside, self.index, project, named))
+                } @else {
+                    p.refused { "All files of " (shown.version) " are refused here." }
+                }
             }
             div.columns {
                 div.wide-column {
@@ -284,7 +288,7 @@ fn silent(stack: &Stack, sources: &Sources) -> Markup {
     html! {
         @for skipped in &sources.skipped {
             @let name = &stack.members[skipped.member].index.name;
-            p.refused {
+            p.note {
                 (name) " is not asked: "
                 @match &skipped.reason {
                     SkipReason::Private(stage) => {

@@ -75,7 +75,8 @@ impl Client {
             | Tool::Hatch
             | Tool::Setuptools
             | Tool::DevpiSuite
-            | Tool::DevpiServer => {}
+            | Tool::DevpiServer
+            | Tool::Playwright => {}
         }
         self
     }
@@ -150,7 +151,8 @@ impl Client {
             | Tool::Hatch
             | Tool::Setuptools
             | Tool::DevpiSuite
-            | Tool::DevpiServer => {
+            | Tool::DevpiServer
+            | Tool::Playwright => {
                 panic!("{} has no install of single requirements", self.tool.name())
             }
         };
@@ -208,7 +210,8 @@ impl Client {
             | Tool::Hatch
             | Tool::Setuptools
             | Tool::DevpiSuite
-            | Tool::DevpiServer => {}
+            | Tool::DevpiServer
+            | Tool::Playwright => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

@@ -43,8 +43,39 @@ pub(crate) fn unpack(packages: &[&str]) -> PathBuf {
 /// # Errors
 /// When they cannot be downloaded.
 pub(crate) fn unpacked(packages: &[&str]) -> anyhow::Result<PathBuf> {
+    let own = |packages: &[&str]| packages.iter().map(|&name| name.to_owned()).collect();
+    unpacked_as(&packages.join("-"), || Ok(own(packages)))
+}
+
+/// The folder into which a package was unpacked together with everything that it needs and this machine
+/// lacks.
+///
+/// # Errors
+/// When they cannot be downloaded.
+pub(crate) fn unpacked_with_needs(package: &str) -> anyhow::Result<PathBuf> {
+    unpacked_as(package, || {
+        let mut plan = Command::new("apt-get");
+        plan.args(["install", "--simulate", "--no-install-recommends", package]);
+        let plan = match run(&mut plan) {
+            Ok(plan) => plan,
+            Err(_) => {
+                run(Command::new("apt-get").arg("update"))?;
+                run(&mut plan)?
+            }
+        };
+        let plan = String::from_utf8_lossy(&plan.stdout).into_owned();
+        let needed = plan.lines().filter_map(|line| line.strip_prefix("Inst "));
+        let names = needed.filter_map(|line| line.split(' ').next());
+        Ok(names.map(str::to_owned).collect())
+    })
+}
+
+fn unpacked_as(
+    name: &str,
+    packages: impl FnOnce() -> anyhow::Result<Vec<String>>,
+) -> anyhow::Result<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/tools");
-    let root = folder.join(format!("debian-{}", packages.join("-")));
+    let root = folder.join(format!("debian-{name}"));
     let marker = root.join("complete");
     fs::create_dir_all(&root)?;
     let lock = fs::File::create(folder.join("debian.lock"))?;
@@ -53,6 +84,7 @@ pub(crate) fn unpacked(packages: &[&str]) -> anyhow::Result<PathBuf> {
         return Ok(root);
     }
     let mut download = Command::new("apt-get");
+    let packages = packages().context("find out what is needed")?;
     download.arg("download").args(packages).current_dir(&root);
     if run(&mut download).is_err() {
         // The package lists may be missing, as in a fresh container.

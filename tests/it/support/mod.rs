@@ -8,6 +8,7 @@
 mod answer;
 pub(crate) mod ask;
 mod behaviour;
+mod browser;
 mod client;
 mod content;
 pub(crate) mod debian;
@@ -36,6 +37,7 @@ mod web;
 mod wheel;
 
 pub(crate) use ask::get;
+pub(crate) use browser::look_at;
 pub(crate) use client::{Client, Run, poetry_project};
 pub(crate) use content::Content;
 pub(crate) use debian::debian;

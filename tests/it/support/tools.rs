@@ -29,6 +29,8 @@ pub(crate) enum Tool {
     DevpiSuite,
     /// The real server, from the same environment.
     DevpiServer,
+    /// A Python that drives a browser, and has the script that looks for barriers.
+    Playwright,
 }
 
 impl Tool {
@@ -44,6 +46,7 @@ impl Tool {
             Self::Hatch => "hatch==1.18.2",
             Self::Setuptools => "setuptools==70.3.0",
             Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
+            Self::Playwright => "playwright==1.65.2",
         }
     }
 
@@ -62,6 +65,8 @@ impl Tool {
             Self::DevpiSuite | Self::DevpiServer => {
                 &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
             }
+            // It contains axe-core, and is used for nothing else.
+            Self::Playwright => &["axe-playwright-python==0.1.8"],
         }
     }
 
@@ -72,7 +77,7 @@ impl Tool {
                 self.name()
             }
             Self::Devpi => "devpi",
-            Self::DevpiSuite | Self::Setuptools => "python",
+            Self::DevpiSuite | Self::Setuptools | Self::Playwright => "python",
             Self::DevpiServer => "devpi-server",
         }
     }

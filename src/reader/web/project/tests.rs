@@ -29,8 +29,7 @@ async fn releases_stand_newest_first_with_what_is_refused_and_why() {
     <h1>requests</h1>
     <p class="taken">Today an installer takes nothing: requests 2.99.0 is refused by policy corporate: cool-down (until 2026-03-07T15:00:00Z) (house.yaml:27).</p>
     <h2>Install</h2>
-    <pre>pip install --index-url http://devpi.example:4040/packages/stable/+simple/ --trusted-host devpi.example requests</pre>
-    <pre>uv add --default-index http://devpi.example:4040/packages/stable/+simple/ requests</pre>
+    <p class="refused">All files of 2.99.0 are refused here.</p>
     <div class="columns">
     <div class="wide-column">
     <h2>Description</h2>
@@ -201,7 +200,7 @@ async fn an_uploaded_release_tells_who_brought_it_and_how_its_tests_went() {
     <h1>tested <span class="version">1!1.0</span></h1>
     <p class="summary">is tested</p>
     <p class="taken">Today an installer takes tested 1!1.0.</p>
-    <p class="refused">root/pypi is not asked: packages/develop holds this name, and no mirror_whitelist lets mirrors add to it</p>
+    <p class="note">root/pypi is not asked: packages/develop holds this name, and no mirror_whitelist lets mirrors add to it</p>
     <h2>Install</h2>
     <pre>pip install --index-url http://devpi.example:4040/packages/develop/+simple/ --trusted-host devpi.example 'tested==1!1.0'</pre>
     <pre>uv add --default-index http://devpi.example:4040/packages/develop/+simple/ 'tested==1!1.0'</pre>

@@ -1,0 +1,268 @@
+//! Every kind of page in a real browser, from 320 pixels to a 4K screen, in light, dark and print: nothing
+//! reaches out of the window, no word is broken, nothing is blocked by the pages' own policy, and axe-core
+//! finds no barrier. Pictures are left in `target/pictures`.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::{Client, Door, FakeIndex, Listed, Program, Project, Setup, Tool, Web};
+use super::support::{Wheel, look_at};
+
+const POLICIES: &str = r#"
+default_index: packages/stable
+indexes:
+  root/pypi: { type: mirror, title: The public index }
+  packages/stable:
+    title: What production runs
+    bases: [root/pypi]
+    volatile: true
+    acl_upload: [':ANONYMOUS:']
+    owns: ["acme-*"]
+    policy: corporate
+policies:
+  corporate:
+    rules:
+      - allow: { project: "acme-*" }
+      - deny: { project: banned, reason: "it steals keys" }
+      - deny: { project: released, versions: "<1.5", reason: "no longer maintained, see the wiki" }
+      - deny: { younger_than: 7d, reason: "cool-down" }
+"#;
+
+/// Most kinds of markup, some of it hostile.
+const DESCRIPTION: &str = r#"# Described
+
+[![ci](https://ci.example/badge.svg)](https://ci.example) ![logo](data:image/png;base64,AAAA)
+
+<p align="center"><b>Raw</b> HTML &amp; <script>alert(1)</script> <a href="javascript:alert(1)">no link</a></p>
+
+### A table
+
+| Name | A column with a long heading | Another column | Yet another column | And one more of them |
+|------|:----------------------------:|---------------:|--------------------|----------------------|
+| one  | `code that is rather long_and_without_a_place_to_break_it` | 1 | https://docs.example/a/very/long/path/without/end.html | x |
+
+1. First
+   - nested
+     - deeper
+2. Second
+
+```python
+import described
+
+described.run("a line of code that is far too long for any telephone, however it is held, and goes on")
+```
+
+> Quoted words.
+
+<details><summary>More</summary>hidden at first</details>
+
+<div dir="rtl">שלום עולם, this runs the other way</div>
+
+Term without an end: antidisestablishmentarianism. <img src="https://counter.example/x.png"><iframe src="https://a.example"></iframe>
+"#;
+
+/// Two hundred releases, of which some are refused, some yanked and one is cooling down.
+fn released() -> Project {
+    let now = jiff_now();
+    (0..200).fold(Project::new("released"), |project, number| {
+        let version = format!("1.{number}");
+        let wheel = Wheel::new("released", &version)
+            .requires("described>=1.0")
+            .requires_python(">=3.9")
+            .description(DESCRIPTION);
+        let file = Listed::wheel(&wheel, &version);
+        let file = match number {
+            199 => file.uploaded(&now),
+            150..160 => file.yanked("a bug that loses data: use the one after it"),
+            _ => file,
+        };
+        project.file(file)
+    })
+}
+
+/// This instant: a cool-down begins with it.
+fn jiff_now() -> String {
+    cheesecloth::testing::clock::Clock::system()
+        .now()
+        .to_string()
+}
+
+fn index() -> FakeIndex {
+    let metadata = format!(
+        "Metadata-Version: 2.1\nName: described\nVersion: 1.0\n\
+         Description-Content-Type: text/markdown; variant=GFM\n\n{DESCRIPTION}"
+    );
+    let described = Listed::wheel(&Wheel::new("described", "1.0"), "1.0").sidecar(&metadata);
+    Setup::default()
+        .project(released())
+        .project(Project::new("described").file(described))
+        .project(Project::new("banned").wheel("1.0"))
+        .start()
+}
+
+/// A private release with everything that an upload can state, and the results of two test runs.
+async fn upload(program: &Program) {
+    let door = Door::at(program.manage_url());
+    let wheel = Wheel::new("acme-tool", "1.0");
+    let fields = [
+        (":action", "file_upload"),
+        ("name", "acme-tool"),
+        ("version", "1.0"),
+        (
+            "summary",
+            "A tool of the house, in one sentence that says what it is for",
+        ),
+        (
+            "description",
+            "Acme\n====\n\n.. note:: as it is written, see https://acme.example/docs.\n",
+        ),
+        ("license_expression", "MIT"),
+        ("author_email", "Acme <tools@acme.example>"),
+        ("classifiers", "Programming Language :: Python :: 3"),
+        (
+            "classifiers",
+            "Topic :: Software Development :: Libraries :: Python Modules",
+        ),
+        ("requires_dist", "described>=1.0; python_version >= \"3.9\""),
+        ("requires_dist", "released[fast,slow]<2"),
+        ("project_urls", "Source, https://src.example/acme-tool"),
+    ];
+    let file = (&*wheel.filename(), &*wheel.build());
+    let uploaded = door.form("packages/stable", &fields, Some(file)).await;
+    assert_eq!(uploaded.status, 200, "{}", uploaded.text());
+    let page = Web::new()
+        .page(&format!(
+            "{}acme-tool/",
+            program.index_url("packages/stable")
+        ))
+        .await;
+    let url = page.url_of(&wheel.filename());
+    let path = url::Url::parse(&url).unwrap().path().to_owned();
+    for retcode in [0, 1] {
+        let run = json!({"platform": "linux", "testenvs": {
+            "py312": {"setup": [{"retcode": 0}], "test": [{"retcode": 0}]},
+            "py313": {"setup": [{"retcode": 0}], "test": [{"retcode": retcode}]},
+        }});
+        let kept = door.ask("POST", &path, run).await;
+        assert_eq!(kept.status, 200, "{}", kept.text());
+    }
+    let second = door.upload("packages/stable", "acme-other", "2.0").await;
+    assert_eq!(second.status, 200, "{}", second.text());
+}
+
+/// Asks for a page until it has what the release says about itself, which comes behind the first answer.
+async fn described(program: &Program, path: &str) -> String {
+    let url = format!("{}{path}", program.public_url());
+    let accept = [("accept", "text/html"), ("user-agent", "Mozilla/5.0")];
+    super::support::soon(async {
+        loop {
+            let page = Web::new().get_with(&url, &accept).await;
+            assert_eq!(page.status, 200, "{}", page.text());
+            if page.text().contains("class=\"prose\"") {
+                return page.text();
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn pages_are_readable_on_every_screen_and_without_barriers() {
+    let index = index();
+    let program = Program::with_policies(POLICIES)
+        .mirroring(index.url().as_str())
+        .start();
+    upload(&program).await;
+    for path in [
+        "root/pypi/described",
+        "packages/stable/released",
+        "packages/stable/released/1.198",
+    ] {
+        described(&program, path).await;
+    }
+    let page =
+        |name: &str, path: &str, status: u16| json!({"name": name, "path": path, "status": status});
+    let pages = [
+        page("home", "/", 200),
+        page("user", "/packages", 200),
+        page("stage", "/packages/stable", 200),
+        page("mirror", "/root/pypi", 200),
+        page("project", "/packages/stable/released", 200),
+        page("release", "/packages/stable/released/1.198", 200),
+        page("refused-release", "/packages/stable/released/1.2", 200),
+        page("description", "/root/pypi/described", 200),
+        page("uploaded", "/packages/stable/acme-tool/1.0", 200),
+        page("search", "/+search?query=acme", 200),
+        page("empty-search", "/+search", 200),
+        page("refused", "/packages/stable/banned", 451),
+        page("absent", "/packages/stable/nothing-of-this-name", 404),
+    ];
+    let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
+    fs::create_dir_all(&pictures).unwrap();
+    let told = look_at(program.public_url(), &pages, &pictures);
+    let wrong: Vec<&Value> = told
+        .iter()
+        .filter(|one| one["wrong"] != json!({}))
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        "{}",
+        serde_json::to_string_pretty(&wrong).unwrap()
+    );
+    assert_eq!(told.len(), pages.len());
+}
+
+/// The command that stands on a page after the heading "Install", by its program.
+fn command(page: &str, program: &str) -> Vec<String> {
+    let install = page
+        .split("<h2>Install</h2>")
+        .nth(1)
+        .expect("how to install it");
+    let mut lines = install
+        .split("<pre>")
+        .filter_map(|part| part.split("</pre>").next());
+    let line = lines
+        .find(|line| line.starts_with(program))
+        .expect("a line for it");
+    let words = line.split(' ').skip(1);
+    words
+        .map(|word| word.trim_matches('\'').to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn the_lines_on_a_page_install_from_this_index() {
+    let index = index();
+    let program = Program::with_policies(POLICIES)
+        .mirroring(index.url().as_str())
+        .start();
+    let page = described(&program, "packages/stable/released/1.198").await;
+    tokio::task::spawn_blocking(move || {
+        let pip = Client::fresh(Tool::Pip);
+        let line = command(&page, "pip");
+        let line: Vec<&str> = line
+            .iter()
+            .map(String::as_str)
+            .chain(["--target", "out"])
+            .collect();
+        pip.run(&line).succeeds();
+        assert!(pip.folder().join("out/released-1.198.dist-info").is_dir());
+        let uv = Client::fresh(Tool::Uv);
+        uv.write(
+            "pyproject.toml",
+            "[project]\nname = \"app\"\nversion = \"1\"\nrequires-python = \">=3.9\"\n",
+        );
+        let line = command(&page, "uv");
+        uv.run(&line.iter().map(String::as_str).collect::<Vec<_>>())
+            .succeeds();
+        let lock = uv.read("uv.lock");
+        assert!(lock.contains("name = \"described\"\n"), "{lock}");
+        let asked = format!("{}packages/stable/+simple", program.public_url());
+        assert!(lock.contains(&asked), "{lock}");
+    })
+    .await
+    .unwrap();
+}

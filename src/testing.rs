@@ -102,6 +102,6 @@ pub mod upstream {
     pub use crate::upstream::{
         BodyPart, Bounds, Breaker, ByteRange, Decoding, FileAnswer, FilePart, Fleet, InvalidWheel,
         Outcome, Page, PageAnswer, Permit, Proxies, Upstream, UpstreamError, UpstreamFile,
-        UpstreamSettings, Validators, WheelMetadata, install_crypto_provider,
+        UpstreamSettings, Validators, WheelAnswer, install_crypto_provider,
     };
 }

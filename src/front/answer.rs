@@ -107,11 +107,8 @@ impl Front {
                 return self.pass(ask, ask.path, trust).await;
             }
             PublicRoute::ProjectPage { project, form, .. } => {
-                let page =
-                    self.flows
-                        .pages
-                        .project_page(&cx, ask, index, project, *form, &mut record);
-                page.await
+                let page = (index, project, *form);
+                self.flows.project_page(&cx, ask, page, &mut record).await
             }
             PublicRoute::File {
                 path, is_sidecar, ..

@@ -9,13 +9,14 @@ use crate::cache::{Flights, Grouped};
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::page::candidate;
 use crate::gateway::patience::Patience;
-use crate::gateway::resolve::{Resolution, Resolved, Stacks, unknown_index};
+use crate::gateway::resolve::{Resolution, Resolved, Stacks, candidate, unknown_index};
 use crate::gateway::shown::must_be_shown;
 use crate::gateway::source::Mirrors;
 use crate::gateway::stage::StagePages;
-use crate::gateway::tickets::{FilePart, Grant, KeptHead, Ticket, TicketKey};
+use crate::gateway::tickets::{
+    FilePart, Grant, Inquiry, KeptHead, Ticket, TicketKey, groups, weight_bytes,
+};
 use crate::model::{Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
@@ -25,16 +26,32 @@ use crate::store::Key;
 /// Decides about files' URLs, and remembers the decisions.
 #[derive(Debug)]
 pub struct Tickets {
-    pub(super) core: Arc<Core>,
-    pub(super) mirrors: Arc<Mirrors>,
-    pub(super) stacks: Arc<Stacks>,
-    pub(super) stages: Arc<StagePages>,
-    pub(super) decided: Grouped<TicketKey, Arc<Ticket>>,
+    core: Arc<Core>,
+    mirrors: Arc<Mirrors>,
+    stacks: Arc<Stacks>,
+    stages: Arc<StagePages>,
+    decided: Grouped<TicketKey, Arc<Ticket>>,
     /// Decisions being made again, by URL and generation.
-    pub(super) renewals: Flights<(TicketKey, u64), ()>,
+    renewals: Flights<(TicketKey, u64), ()>,
 }
 
 impl Tickets {
+    pub fn new(
+        core: Arc<Core>,
+        mirrors: Arc<Mirrors>,
+        (stacks, stages): (Arc<Stacks>, Arc<StagePages>),
+        bytes_max: u64,
+    ) -> Self {
+        Self {
+            decided: Grouped::new(bytes_max, weight_bytes, groups),
+            renewals: core.flights(),
+            core,
+            mirrors,
+            stacks,
+            stages,
+        }
+    }
+
     /// Forgets the decisions on all files of a project.
     pub fn forget(&self, project: &ProjectName) {
         self.decided.forget(project.as_str());
@@ -337,6 +354,7 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
     Ticket {
         stale_until,
         awaits: resolved.awaits.clone(),
+        inquiry: Inquiry::about(&view, entry, cx.now),
         ..ticket(cx, outcome, valid_until)
     }
 }
@@ -348,6 +366,7 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
         valid_until,
         stale_until: valid_until,
         awaits: Vec::new(),
+        inquiry: None,
         file_head: KeptHead::new(),
         sidecar_head: KeptHead::new(),
     }

@@ -15,11 +15,12 @@ use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
+use crate::gateway::inquiry::Inquiries;
 use crate::gateway::refusal::{count_denial, file_refused};
 use crate::gateway::reply::{CacheResult, Decision, Record, Reply, Ruled};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::tickets::{FilePart, Grant, Told};
+use crate::gateway::tickets::{FilePart, Grant, Ticket, Told};
 use crate::model::IndexName;
 use crate::telemetry::{CacheKind, LookUp, Mode, Tier};
 
@@ -35,6 +36,7 @@ pub struct Files {
     pub(super) tickets: Arc<Tickets>,
     pub(super) fills: Arc<Fills>,
     pub(super) sidecars: Arc<Sidecars>,
+    pub(super) inquiries: Arc<Inquiries>,
     pub(super) attachments: Arc<Attachments>,
 }
 
@@ -53,8 +55,7 @@ impl Files {
             true => FilePart::Sidecar,
             false => FilePart::Whole,
         };
-        let ticket = self.tickets.ticket(cx, ask.headers, index, path, part);
-        let ticket = match ticket.await {
+        let ticket = match self.decided(cx, ask, index, path, part).await {
             Ok(ticket) => ticket,
             Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
         };
@@ -101,6 +102,28 @@ impl Files {
         }
         let claims = claims();
         Ok(content_reply(ask, content, claims, take(record)))
+    }
+
+    /// The decision on a file, once it has been looked into as far as rules ask for that.
+    async fn decided(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        index: &IndexName,
+        path: &str,
+        part: FilePart,
+    ) -> Flow<Arc<Ticket>> {
+        let ticket = self
+            .tickets
+            .ticket(cx, ask.headers, index, path, part)
+            .await?;
+        let Some(inquiry) = &ticket.inquiry else {
+            return Ok(ticket);
+        };
+        self.inquiries.settle_one(cx, inquiry).await;
+        self.tickets
+            .ticket(cx, ask.headers, index, path, part)
+            .await
     }
 
     /// The 304 for a client that has a file which was at hand before. Of what is known to be damaged or

@@ -4,6 +4,8 @@
 //! on the work runtime and continues when its clients leave, so that the next one finds the file; it
 //! then gives way only if it is slow and others wait for a place.
 
+mod whole;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +31,8 @@ use crate::policy::{Mirror, Verify};
 use crate::store::{Draft, Growing, HELD_BACK_BYTES, Key, Readable, Standing, StoreError, Stored};
 use crate::telemetry::{UpstreamResult, WaitFor};
 use crate::upstream::{FileAnswer, UpstreamFile};
+
+pub use whole::Wholes;
 
 /// How often a request that waits for a place looks for one that may be given away.
 const NUDGE_EVERY: Duration = Duration::from_secs(1);

@@ -5,29 +5,35 @@ mod sweep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::{Budget, Grouped, SourcePages, Weighed};
+use crate::cache::{Budget, SourcePages, Weighed};
+use crate::gateway::ask::Ask;
 use crate::gateway::attachment::Attachments;
+use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
+use crate::gateway::error::Error;
 use crate::gateway::file::Files;
-use crate::gateway::fill::Fills;
+use crate::gateway::fill::{Fills, Wholes};
 use crate::gateway::garbage::Garbage;
 use crate::gateway::held::HeldFiles;
+use crate::gateway::inquiry::Inquiries;
 use crate::gateway::learn::Learning;
 use crate::gateway::list::Lists;
 use crate::gateway::names::Names;
-use crate::gateway::page::Pages;
+use crate::gateway::page::{Pages, Shown};
 use crate::gateway::page_copies::CopyTurns;
 use crate::gateway::patience::{CLOCK_SLACK, later};
 use crate::gateway::quarantine::Belonging;
+use crate::gateway::reply::{Record, Reply};
 use crate::gateway::resolve::Stacks;
+use crate::gateway::sidecar;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::source::Mirrors;
 use crate::gateway::stage::StagePages;
 use crate::gateway::verify::Verification;
-use crate::gateway::{sidecar, tickets};
-use crate::model::{ProjectName, Timestamp};
+use crate::model::{IndexName, ProjectName, Timestamp};
+use crate::page::PageForm;
 use crate::telemetry::{Tier, WaitFor};
 
 pub use sweep::Swept;
@@ -63,6 +69,7 @@ pub struct Flows {
     pub garbage: Garbage,
     /// Reads what is kept.
     pub verification: Verification,
+    inquiries: Arc<Inquiries>,
     /// Metadata of wheels.
     pub sidecars: Arc<Sidecars>,
     stages: Arc<StagePages>,
@@ -89,28 +96,29 @@ impl Flows {
         let stacks = Arc::new(stacks);
         let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), &budget));
         let lists = Arc::new(Lists::new(core.clone(), names.clone()));
-        let tickets = Arc::new(Tickets {
-            core: core.clone(),
-            mirrors: mirrors.clone(),
-            stacks: stacks.clone(),
-            stages: stages.clone(),
-            decided: Grouped::new(budget.tickets, tickets::weight_bytes, tickets::groups),
-            renewals: core.flights(),
-        });
+        let (at, said) = (core.clone(), mirrors.clone());
+        let tickets = Tickets::new(at, said, (stacks.clone(), stages.clone()), budget.tickets);
+        let tickets = Arc::new(tickets);
         let (at, told) = (core.clone(), tickets.clone());
-        let learning = Arc::new(Learning::new(at, mirrors.clone(), pages.clone(), told));
+        let learning = Arc::new(Learning::new(
+            at,
+            (mirrors.clone(), stages.clone()),
+            pages.clone(),
+            told,
+        ));
         let small = Arc::new(SmallFiles::new(core.clone(), budget.small_files));
         let held = Arc::new(HeldFiles::new(core.clone(), small.clone()));
         let fills = Arc::new(Fills::new(core.clone(), learning.clone()));
+        let wholes = Arc::new(Wholes::new(core.clone(), held.clone(), fills.clone()));
         let sidecars = Arc::new(Sidecars {
             core: core.clone(),
             small: small.clone(),
-            held: held.clone(),
-            fills: fills.clone(),
-            learning,
+            wholes: wholes.clone(),
+            learning: learning.clone(),
             fetches: core.flights(),
             placed: Weighed::new(budget.placed_sidecars, sidecar::weight_bytes),
         });
+        let inquiries = Arc::new(Inquiries::new(sidecars.clone(), wholes, learning));
         let attachments = Arc::new(Attachments::new(core.clone(), held.clone(), stages.clone()));
         let belonging = Arc::new(Belonging::new(core.clone()));
         let files = Files {
@@ -120,6 +128,7 @@ impl Flows {
             tickets: tickets.clone(),
             fills,
             sidecars: sidecars.clone(),
+            inquiries: inquiries.clone(),
             attachments: attachments.clone(),
         };
         Self {
@@ -137,9 +146,33 @@ impl Flows {
             held,
             attachments,
             belonging,
+            inquiries,
             sidecars,
             clock_said: Mutex::new(Timestamp::MIN),
             core,
+        }
+    }
+
+    /// Answers a project page, after some of its files were looked into if rules ask for that.
+    ///
+    /// # Errors
+    /// When there is no such page, or it cannot be made now.
+    pub async fn project_page(
+        &self,
+        cx: &Context,
+        ask: &Ask<'_>,
+        page: (&IndexName, &ProjectName, PageForm),
+        record: &mut Record,
+    ) -> Result<Reply, Error> {
+        let first = self.pages.show(cx, ask, page, false, record).await?;
+        let inquiries = match first {
+            Shown::Reply(reply) => return Ok(*reply),
+            Shown::Undecided(inquiries) => inquiries,
+        };
+        self.inquiries.settle(cx, &inquiries).await;
+        match self.pages.show(cx, ask, page, true, record).await? {
+            Shown::Reply(reply) => Ok(*reply),
+            Shown::Undecided(_) => Err(Error::busy("files of the page are being looked into")),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a mirror's file tells about itself as it, or its sidecar, passes through, noted for its page.
+//! What a file tells about itself as it, or its sidecar, passes through or is looked into, noted for its page.
 //!
 //! What is known of a project's files is kept as a whole. So what many of them tell while one note is
 //! written is written with the next one.
@@ -11,8 +11,9 @@ use crate::gateway::decide::Tickets;
 use crate::gateway::page::Pages;
 use crate::gateway::page_copies::{keep_learned, learned};
 use crate::gateway::source::Mirrors;
+use crate::gateway::stage::StagePages;
 use crate::gateway::tickets::Grant;
-use crate::model::{File, IndexName, ProjectName, Sha256};
+use crate::model::{File, IndexName, Inside, ProjectName, Sha256};
 use crate::page::{Learned, LearnedMetadata};
 use crate::telemetry::WaitFor;
 
@@ -27,6 +28,7 @@ type Told = HashMap<Place, Vec<(Arc<File>, Fact)>>;
 pub struct Learning {
     core: Arc<Core>,
     mirrors: Arc<Mirrors>,
+    stages: Arc<StagePages>,
     pages: Arc<Pages>,
     tickets: Arc<Tickets>,
     told: Mutex<Told>,
@@ -35,24 +37,27 @@ pub struct Learning {
 }
 
 /// Something that was found out about a file and that its page does not state.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Fact {
     /// Its digest and length.
     Content(Sha256, u64),
     /// It has no metadata that could be served.
     NoSidecar,
+    /// What stands in it, of the bytes of this digest.
+    Inside(Sha256, Inside),
 }
 
 impl Learning {
     pub fn new(
         core: Arc<Core>,
-        mirrors: Arc<Mirrors>,
+        (mirrors, stages): (Arc<Mirrors>, Arc<StagePages>),
         pages: Arc<Pages>,
         tickets: Arc<Tickets>,
     ) -> Self {
         Self {
             core,
             mirrors,
+            stages,
             pages,
             tickets,
             told: Mutex::default(),
@@ -88,16 +93,20 @@ impl Learning {
         let mut facts = learned(&self.core, index, project);
         for (file, fact) in &told {
             let name = file.filename.as_str();
-            let known = facts.get(name).filter(|known| known.is_about(file));
+            let before = facts.get(name);
+            let known = before.filter(|known| known.is_about(file));
             let known = known.cloned().unwrap_or_else(|| Learned::of(file));
-            let known = match *fact {
+            let known = known.with_inside_of(before);
+            let known = match fact.clone() {
                 Fact::Content(sha256, size) => known.content(sha256, size),
                 Fact::NoSidecar => known.metadata(LearnedMetadata::Unobtainable),
+                Fact::Inside(sha256, found) => known.inside(sha256, found),
             };
             facts.insert(name, known);
         }
         keep_learned(&self.core, index, project, &facts);
         self.mirrors.forget(index, project);
+        self.stages.forget(index, project);
         self.pages.forget(project);
         for (file, _) in &told {
             self.tickets.forget_file(file.filename.as_str());

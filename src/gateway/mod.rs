@@ -1,5 +1,4 @@
 //! The flows; the only room on its floor that combines others.
-
 mod archives;
 mod ask;
 mod attachment;
@@ -18,6 +17,7 @@ mod garbage;
 mod generations;
 mod held;
 mod hidden;
+mod inquiry;
 mod learn;
 mod list;
 mod names;
@@ -65,13 +65,13 @@ pub use generations::{Configuration, Generations, NotInstalled};
 pub use held::About;
 pub use hidden::asked_index;
 pub use outside::{Outside, inside_path};
-pub use page::{candidate, decide};
+pub use page::decide;
 pub use patience::Patience;
 pub use purge::Purged;
 pub use refusal::{count_denial, failed_reply, reply_head};
 pub use reply::{Attempt, Body, CacheResult, Decision, Record, Reply, Route, Ruled};
 pub use resolve::{
-    MemberAnswer, Resolution, Resolved, Statements, silent_members, unknown_index, worst,
+    MemberAnswer, Resolution, Resolved, Statements, candidate, silent_members, unknown_index, worst,
 };
 #[cfg(test)]
 pub use sample::core as sample_core;

@@ -20,15 +20,16 @@ use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow, blocking};
 use crate::gateway::page_text::{Begun, Rules};
-use crate::gateway::patience::Patience;
+use crate::gateway::patience::{Patience, RETRY_AFTER, later};
 use crate::gateway::refusal::project_refused;
 use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
-use crate::gateway::resolve::{Resolution, Resolved, Stacks};
+use crate::gateway::resolve::{Resolution, Resolved, Stacks, candidate};
 use crate::gateway::room::room_to_render;
 use crate::gateway::stretches::{Rendering, Stretches, TextKey};
+use crate::gateway::tickets::{Inquiry, next_inquiries};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Decided, Entry, Markup, PageForm, Ruling};
-use crate::policy::{Candidate, Denial, OnBlock, ProjectView, Verdict};
+use crate::policy::{Denial, OnBlock, ProjectView, Verdict};
 use crate::protocol::{ETag, Encoding, Format, Head, is_not_modified, wants_validated};
 use crate::store::Growing;
 use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
@@ -37,7 +38,7 @@ use crate::telemetry::{CacheKind, LookUp, Staleness, Tier};
 pub const VARY_BY_CLIENT: &str = "Accept, Accept-Encoding, User-Agent";
 
 /// Renderings under way. A request after a reload or a change of records joins no older rendering.
-type Renderings = Flights<(RenderedKey, u64, Mark), Flow<Rendered>>;
+type Renderings = Flights<(RenderedKey, u64, Mark, bool), Flow<Rendered>>;
 
 /// The outcome of rendering.
 #[derive(Debug, Clone)]
@@ -48,8 +49,18 @@ enum Rendered {
     Growing(Arc<Growing>, CacheResult),
     /// Refused as a whole.
     Refused(Box<Denial>),
+    /// These files are to be looked into first.
+    Undecided(Arc<[Inquiry]>),
     /// No member knows the project.
     Unknown,
+}
+
+/// What comes of a request for a page.
+pub enum Shown {
+    /// An answer.
+    Reply(Box<Reply>),
+    /// Files of the page are to be looked into; then it is to be asked for again.
+    Undecided(Arc<[Inquiry]>),
 }
 
 /// Which page in which shape.
@@ -130,16 +141,16 @@ impl Pages {
         self.rendered.weight_bytes() + self.stretches.weight_bytes()
     }
 
-    /// Answers a project page.
-    pub async fn project_page(
+    /// Answers a project page; once its files have been looked into (`is_settled`), in any case.
+    pub async fn show(
         self: &Arc<Self>,
         cx: &Context,
         ask: &Ask<'_>,
-        index: &IndexName,
-        project: &ProjectName,
-        form: PageForm,
+        (index, project, form): (&IndexName, &ProjectName, PageForm),
+        is_settled: bool,
         record: &mut Record,
-    ) -> Flow<Reply> {
+    ) -> Flow<Shown> {
+        let shown = |reply: Reply| Ok(Shown::Reply(Box::new(reply)));
         let wanted = Wanted {
             index: index.clone(),
             project: project.clone(),
@@ -153,7 +164,7 @@ impl Pages {
         {
             self.looked_for_page(LookUp::Hit);
             record.cache = page.stale.map_or(CacheResult::Hit, CacheResult::Stale);
-            return Ok(page_reply(ask, &page, take(record)));
+            return shown(page_reply(ask, &page, take(record)));
         }
         // Before any record is read: changes from here on outdate this rendering.
         let mark = self.rendered.mark(&key);
@@ -164,11 +175,11 @@ impl Pages {
             self.looked_for_page(LookUp::Updating);
             self.renew_behind(cx, wanted, mark);
             record.cache = CacheResult::Stale(page.stale.unwrap_or(Staleness::Updating));
-            return Ok(page_reply(ask, &page, take(record)));
+            return shown(page_reply(ask, &page, take(record)));
         }
         self.looked_for_page(LookUp::Miss);
         let (pages, own_cx) = (Arc::clone(self), cx.clone());
-        let flight = (key, cx.generation.number, mark);
+        let flight = (key, cx.generation.number, mark, is_settled);
         let (flights, patience) = match must_be_latest {
             true => (&self.renewals, Patience::LatestPage),
             false => (&self.renderings, Patience::Page),
@@ -176,7 +187,7 @@ impl Pages {
         let (format, encoding) = (wanted.format, wanted.encoding);
         let flight = flights.board_early(flight, move |_, early| async move {
             pages
-                .render(&own_cx, wanted, mark, patience, Some(early))
+                .render(&own_cx, wanted, (mark, is_settled), patience, Some(early))
                 .await
         });
         match rendered_for(ask, flight).await? {
@@ -189,16 +200,17 @@ impl Pages {
                     start: 0,
                     length: None,
                 };
-                Ok(Reply::new(StatusCode::OK, head, body, take(record)))
+                shown(Reply::new(StatusCode::OK, head, body, take(record)))
             }
             Rendered::Page(page, cache) => {
                 record.cache = cache;
-                Ok(page_reply(ask, &page, take(record)))
+                shown(page_reply(ask, &page, take(record)))
             }
             Rendered::Refused(denial) => {
                 let metrics = &self.core.metrics;
-                Ok(project_refused(metrics, &denial, ask.path, take(record)))
+                shown(project_refused(metrics, &denial, ask.path, take(record)))
             }
+            Rendered::Undecided(inquiries) => Ok(Shown::Undecided(inquiries)),
             Rendered::Unknown => {
                 let words = DevpiWords::NoProject(project).to_string();
                 Err(Error::not_found(words))
@@ -210,7 +222,7 @@ impl Pages {
         self: &Arc<Self>,
         cx: &Context,
         wanted: Wanted,
-        mark: Mark,
+        (mark, is_settled): (Mark, bool),
         patience: Patience,
         early: Option<Early<Flow<Rendered>>>,
     ) -> Flow<Rendered> {
@@ -221,6 +233,11 @@ impl Pages {
             Resolution::Refused(denial) => return Ok(Rendered::Refused(Box::new(denial))),
             Resolution::Unknown => return Ok(Rendered::Unknown),
         };
+        let (resolved, open) = self.open(cx, resolved).await?;
+        let has_open = !open.is_empty();
+        if has_open && !is_settled {
+            return Ok(Rendered::Undecided(open.into()));
+        }
         let cache = resolved.cache;
         let room = room_to_render(&self.core, &resolved.layers, &resolved.shares).await?;
         let (pages, own_cx, filtered_at) = (Arc::clone(self), cx.clone(), self.core.clock.now());
@@ -229,7 +246,12 @@ impl Pages {
         });
         let work = move || {
             let stretches = &pages.stretches;
-            let page = render_page(stretches, &own_cx, &wanted, &resolved, filtered_at, begun);
+            let mut page = render_page(stretches, &own_cx, &wanted, &resolved, filtered_at, begun);
+            if has_open {
+                // Soon somebody else has the rest looked into.
+                page.valid_until = page.valid_until.min(later(filtered_at, RETRY_AFTER));
+                page.stale_until = page.stale_until.min(page.valid_until);
+            }
             let page = Arc::new(page);
             pages
                 .rendered
@@ -241,18 +263,33 @@ impl Pages {
         Ok(Rendered::Page(page, cache))
     }
 
+    /// The files that are to be looked into before the page is final.
+    async fn open(&self, cx: &Context, resolved: Resolved) -> Flow<(Resolved, Vec<Inquiry>)> {
+        if !resolved.view().asks_inside() {
+            return Ok((resolved, Vec::new()));
+        }
+        let (limits, now) = (self.core.settings.limits.work.clone(), cx.now);
+        let work = move || {
+            let open = next_inquiries(&resolved, &limits, now);
+            (resolved, open)
+        };
+        blocking("look for undecided files", work).await
+    }
+
     /// Renders a page again while the expired one is served. Requests in the meantime start no further
     /// rendering, and those that must wait join this one.
     fn renew_behind(self: &Arc<Self>, cx: &Context, wanted: Wanted, mark: Mark) {
         let (pages, own_cx, key) = (Arc::clone(self), cx.clone(), wanted.key());
-        let flight = (key.clone(), cx.generation.number, mark);
+        let flight = (key.clone(), cx.generation.number, mark, false);
         let started = self.renewals.start(flight, move || async move {
-            let rendered = pages.render(&own_cx, wanted, mark, Patience::LatestPage, None);
+            let rendered = pages.render(&own_cx, wanted, (mark, false), Patience::LatestPage, None);
             let rendered = rendered.await;
             match &rendered {
                 Ok(Rendered::Page(..) | Rendered::Growing(..)) => {}
                 // There is no such page any more: the next request is told why.
                 Ok(Rendered::Refused(_) | Rendered::Unknown) => pages.rendered.remove(&key),
+                // The next request has its new files looked into.
+                Ok(Rendered::Undecided(_)) => pages.rendered.remove(&key),
                 Err(error) => tracing::warn!(%error, "a page could not be made anew"),
             }
             rendered
@@ -287,6 +324,7 @@ async fn rendered_for(
             Rendered::Growing(..)
             | Rendered::Page(..)
             | Rendered::Refused(_)
+            | Rendered::Undecided(_)
             | Rendered::Unknown => {}
         }
     }
@@ -362,15 +400,6 @@ pub fn decide(view: &ProjectView<'_>, entry: &Entry<'_>, now: Timestamp) -> Deci
     Decided {
         ruling,
         next_change: view.next_change(&candidate, now),
-    }
-}
-
-/// An entry as the policies are asked about it.
-pub fn candidate<'a>(entry: &Entry<'a>) -> Candidate<'a> {
-    Candidate {
-        file: entry.file,
-        member: entry.member,
-        status: entry.state,
     }
 }
 

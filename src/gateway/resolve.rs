@@ -21,7 +21,7 @@ use crate::gateway::stage::StagePages;
 use crate::gateway::trouble::records_failed;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePlace, Layers};
-use crate::policy::{Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
+use crate::policy::{Candidate, Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
 use crate::telemetry::Staleness;
 use crate::upstream::Share;
 
@@ -327,4 +327,13 @@ pub fn worst(answers: &[MemberAnswer]) -> CacheResult {
 /// devpi's words, since its client shows them.
 pub fn unknown_index(index: &IndexName) -> Error {
     Error::not_found(DevpiWords::NoStage(index.as_str()).to_string())
+}
+
+/// An entry as the policies are asked about it.
+pub fn candidate<'a>(entry: &Entry<'a>) -> Candidate<'a> {
+    Candidate {
+        file: entry.file,
+        member: entry.member,
+        status: entry.state,
+    }
 }

@@ -17,21 +17,20 @@ use crate::gateway::content::Content;
 use crate::gateway::context::Context;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, Flow};
-use crate::gateway::fill::Fills;
-use crate::gateway::held::{About, HeldFiles};
+use crate::gateway::fill::Wholes;
 use crate::gateway::learn::{Fact, Learning};
 use crate::gateway::outcome::upstream_error;
 use crate::gateway::patience::later;
 use crate::gateway::reply::CacheResult;
 use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
-use crate::model::{CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Timestamp};
+use crate::model::{CoreMetadata, File, Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::has_sidecar;
 use crate::policy::Mirror;
-use crate::protocol::{ArchiveBounds, CoreMetadataFields};
-use crate::store::{Key, Readable, check};
+use crate::protocol::CoreMetadataFields;
+use crate::store::{Key, check};
 use crate::telemetry::{CacheKind, Tier, UpstreamResult};
-use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelMetadata, metadata_of_file};
+use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelAnswer, metadata_of_file};
 
 /// What a sidecar takes in memory besides its bytes.
 const ENTRY_BYTES: usize = 300;
@@ -81,15 +80,17 @@ impl From<InvalidWheel> for Missing {
     }
 }
 
+/// A wheel's metadata, or why it has none and never will.
+type Obtained = Result<Small, Arc<str>>;
+
 /// Metadata of wheels.
 #[derive(Debug)]
 pub struct Sidecars {
     pub(super) core: Arc<Core>,
     pub(super) small: Arc<SmallFiles>,
-    pub(super) held: Arc<HeldFiles>,
-    pub(super) fills: Arc<Fills>,
+    pub(super) wholes: Arc<Wholes>,
     pub(super) learning: Arc<Learning>,
-    pub(super) fetches: Flights<SidecarKey, Flow<Small>>,
+    pub(super) fetches: Flights<SidecarKey, Flow<Obtained>>,
     /// Those of wheels that nobody has hashed yet, each until its page would be asked for again: what
     /// is behind a URL without a digest may change.
     pub(super) placed: Weighed<SidecarKey, (Timestamp, Small)>,
@@ -115,15 +116,28 @@ impl Sidecars {
             let message = format!("{} has no sidecar", file.filename);
             return Err(Error::not_found(message));
         }
+        let (found, cache) = self.metadata(cx, grant).await?;
+        Ok((Content::Memory(to_serve(found, file)?), cache))
+    }
+
+    /// The metadata of a wheel, or why it has none and never will.
+    ///
+    /// # Errors
+    /// When it is not available now.
+    pub async fn metadata(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Flow<(Obtained, CacheResult)> {
         let key = key_of(grant);
         if let Some(small) = self.sidecar_at_hand(cx, grant, &key) {
-            return Ok((Content::Memory(small), CacheResult::Hit));
+            return Ok((Ok(small), CacheResult::Hit));
         }
         let joined = self.fetch(cx, grant, key).map_err(busy)?.landed();
         let joined = joined.await.map_err(busy)?;
         let cache = CacheResult::fetched(joined.led);
         self.core.looked_into_store(CacheKind::Sidecar, cache);
-        Ok((Content::Memory(joined.value?), cache))
+        Ok((joined.value?, cache))
     }
 
     /// The same for a page that does without: what is at hand, or comes within `patience`. Otherwise
@@ -143,7 +157,7 @@ impl Sidecars {
         }
         let flight = self.fetch(cx, grant, key).map_err(busy)?;
         match flight.landed_within(patience).await.map_err(busy)? {
-            Some(joined) => Ok(Some(joined.value?.bytes)),
+            Some(joined) => Ok(Some(to_serve(joined.value?, grant.file.item())?.bytes)),
             None => Ok(None),
         }
     }
@@ -153,7 +167,7 @@ impl Sidecars {
         cx: &Context,
         grant: &Grant,
         key: SidecarKey,
-    ) -> Result<Flight<Flow<Small>>, FlightError> {
+    ) -> Result<Flight<Flow<Obtained>>, FlightError> {
         let (sidecars, cx, grant) = (Arc::clone(self), cx.clone(), grant.clone());
         self.fetches.board(key.clone(), move |_| async move {
             sidecars.obtain(&cx, &grant, key).await
@@ -183,24 +197,28 @@ impl Sidecars {
         Some(small)
     }
 
-    async fn obtain(self: &Arc<Self>, cx: &Context, grant: &Grant, key: SidecarKey) -> Flow<Small> {
+    async fn obtain(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+        key: SidecarKey,
+    ) -> Flow<Obtained> {
         let name = &grant.file.item().filename;
         match self.find_metadata(cx, grant).await {
             Ok(bytes) => {
                 let small = Small::new(bytes);
                 self.keep_sidecar(cx, grant, key, &small);
-                Ok(small)
+                Ok(Ok(small))
             }
             Err(Missing::Now(error)) => Err(error),
             Err(Missing::Ever(why)) => {
-                let message = format!("{name} has no metadata that could be served: {why}");
                 tracing::warn!(index = %grant.owner, file = %name, %why, "listed without a sidecar from now on");
                 if !grant.is_private {
                     let (learning, grant) = (Arc::clone(&self.learning), grant.clone());
                     let work = move || learning.learn(&grant, Fact::NoSidecar);
                     let _ = tokio::task::spawn_blocking(work).await;
                 }
-                Err(Error::bad_gateway(message))
+                Ok(Err(why.into()))
             }
         }
     }
@@ -239,17 +257,10 @@ impl Sidecars {
 
     /// Reads it from the wheel, if that is already here.
     async fn metadata_of_held(self: &Arc<Self>, grant: &Grant) -> Result<Option<Bytes>, Missing> {
-        let Some(key) = grant.key() else {
-            return Ok(None);
-        };
-        let about = About::of(grant.file.item());
-        let Some(stored) = self.held.checked_file(&key, about).await? else {
-            return Ok(None);
-        };
-        let read = self.read_wheel(grant, move |name, bounds| {
-            metadata_of_file(stored.file(), name, bounds)
-        });
-        read.await.map(Some)
+        let read = self
+            .wholes
+            .read_held(grant, metadata_of_file, InvalidWheel::is_beyond);
+        Ok(read.await?.transpose()?)
     }
 
     async fn metadata_from_upstream(
@@ -274,20 +285,20 @@ impl Sidecars {
         {
             return Ok(bytes);
         }
-        let counts_as = |answer: &WheelMetadata| match answer {
-            WheelMetadata::Found(_) | WheelMetadata::NeedWhole => UpstreamResult::Fetched,
-            WheelMetadata::NotFound => UpstreamResult::Absent,
-            WheelMetadata::Invalid(_) => UpstreamResult::Invalid,
+        let counts_as = |answer: &WheelAnswer<Bytes>| match answer {
+            WheelAnswer::Found(_) | WheelAnswer::NeedWhole => UpstreamResult::Fetched,
+            WheelAnswer::NotFound => UpstreamResult::Absent,
+            WheelAnswer::Invalid(_) => UpstreamResult::Invalid,
         };
         let found = upstream.wheel_metadata(&url, &file.filename);
         match core.ask_upstream(&grant.owner, counts_as, found).await? {
-            WheelMetadata::Found(bytes) => Ok(bytes),
-            WheelMetadata::NotFound => {
+            WheelAnswer::Found(bytes) => Ok(bytes),
+            WheelAnswer::NotFound => {
                 let message = format!("error 404 getting {url}");
                 Err(Error::not_found(message).into())
             }
-            WheelMetadata::NeedWhole => self.metadata_of_whole(cx, grant).await,
-            WheelMetadata::Invalid(error) => Err(error.into()),
+            WheelAnswer::NeedWhole => self.metadata_of_whole(cx, grant).await,
+            WheelAnswer::Invalid(error) => Err(error.into()),
         }
     }
 
@@ -330,33 +341,19 @@ impl Sidecars {
         cx: &Context,
         grant: &Grant,
     ) -> Result<Bytes, Missing> {
-        let name = &grant.file.item().filename;
-        let filled = self.fills.fill(cx, grant, false).await?;
-        if let Some((Content::Growing(growing), _)) = filled {
-            if let Readable::Failed(why) = growing.settled().await {
-                let message = format!("{name} could not be fetched: {why}");
-                return Err(Error::bad_gateway(message).into());
-            }
-            let read = self.read_wheel(grant, move |name, bounds| {
-                metadata_of_file(growing.file(), name, bounds)
-            });
-            return read.await;
-        }
-        let bytes = self.metadata_of_held(grant).await?;
-        bytes.ok_or_else(|| Error::not_found("no such file").into())
+        let read = self
+            .wholes
+            .read(cx, grant, metadata_of_file, InvalidWheel::is_beyond);
+        Ok(read.await??)
     }
+}
 
-    /// Reads a wheel that is here, when it gets its turn.
-    async fn read_wheel(
-        &self,
-        grant: &Grant,
-        read: impl Fn(&Filename, ArchiveBounds) -> Result<Bytes, InvalidWheel> + Clone + Send + 'static,
-    ) -> Result<Bytes, Missing> {
-        let filename = grant.file.item().filename.clone();
-        let look = move |bounds| read(&filename, bounds);
-        let archives = self.core.archives();
-        Ok(archives.look(look, InvalidWheel::is_beyond).await??)
-    }
+fn to_serve(found: Obtained, file: &File) -> Flow<Small> {
+    let name = &file.filename;
+    found.map_err(|why| {
+        let message = format!("{name} has no metadata that could be served: {why}");
+        Error::bad_gateway(message)
+    })
 }
 
 fn busy(error: FlightError) -> Error {

@@ -13,10 +13,11 @@ use crate::cache::Weighed;
 use crate::db::{FileChange, FileChanges, FileRecord, FileRole, FilesSince, Serial};
 use crate::gateway::core::Core;
 use crate::gateway::error::Flow;
+use crate::gateway::page_copies::learned;
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
 };
-use crate::page::ProjectPage;
+use crate::page::{LearnedFiles, ProjectPage};
 
 /// What a page takes besides its files.
 const ENTRY_BYTES: usize = 1_000;
@@ -70,7 +71,8 @@ impl StagePages {
             {
                 return Ok(Arc::clone(page));
             }
-            let page = known.follow(since, project);
+            let found = found_inside(&self.core, index, project);
+            let page = known.follow(since, project, found.as_ref());
             held.weight.store(page.weight_bytes(), Ordering::Relaxed);
             drop(known);
             // Also when it was there already: it weighs something else now.
@@ -79,9 +81,20 @@ impl StagePages {
         }
     }
 
+    /// Forgets a page: something else is known of its files.
+    pub fn forget(&self, index: &IndexName, project: &ProjectName) {
+        self.held.remove(&(index.clone(), project.clone()));
+    }
+
     pub fn weight_bytes(&self) -> u64 {
         self.held.weight_bytes()
     }
+}
+
+/// What was found inside files of a project, if some rule asks for that.
+fn found_inside(core: &Core, index: &IndexName, project: &ProjectName) -> Option<LearnedFiles> {
+    let asks = core.generation().policies.asks_inside();
+    asks.then(|| learned(core, index, project))
 }
 
 impl Held {
@@ -92,7 +105,12 @@ impl Held {
 
 impl Known {
     /// The page after what has changed.
-    fn follow(&mut self, since: FilesSince, project: &ProjectName) -> Arc<ProjectPage> {
+    fn follow(
+        &mut self,
+        since: FilesSince,
+        project: &ProjectName,
+        found: Option<&LearnedFiles>,
+    ) -> Arc<ProjectPage> {
         // Nothing is known until all of it is done.
         self.as_of = None;
         let empty = || Arc::new(ProjectPage::empty(project.clone()));
@@ -119,7 +137,11 @@ impl Known {
                 }
             }
         }
-        Arc::make_mut(&mut page).files = rows.files;
+        let shown = Arc::make_mut(&mut page);
+        shown.files = rows.files;
+        if let Some(found) = found {
+            found.apply(shown);
+        }
         self.versions = rows.versions;
         self.page = Some(Arc::clone(&page));
         self.as_of = Some(since.as_of);
@@ -311,7 +333,7 @@ mod tests {
         known: &mut Known,
     ) -> ProjectPage {
         let since = db.files_since(place.0, place.1, known.as_of).await.unwrap();
-        ProjectPage::clone(&known.follow(since, place.1))
+        ProjectPage::clone(&known.follow(since, place.1, None))
     }
 
     proptest! {
@@ -344,7 +366,7 @@ mod tests {
         let mut known = Known::default();
         carry_out(&db, place, 0, Deed::Upload(0, 0, 0, false)).await;
         let since = db.files_since(&index, &project, None).await.unwrap();
-        let rendered = known.follow(since, &project);
+        let rendered = known.follow(since, &project, None);
         carry_out(&db, place, 1, Deed::Upload(1, 1, 0, false)).await;
         assert_eq!(look(&db, place, &mut known).await.files.len(), 2);
         assert_eq!(rendered.files.len(), 1);

@@ -4,6 +4,8 @@
 //! refusal. It is valid for one generation, and until the first source expires or a rule changes
 //! its answer.
 
+mod undecided;
+
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::InFlight;
@@ -11,6 +13,8 @@ use crate::model::{File, Filename, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
 use crate::protocol::{ETag, Head};
 use crate::store::Key;
+
+pub use undecided::{Inquiry, next_inquiries};
 
 /// Rough memory cost of a ticket with its key and heads; the lengths of texts are added.
 const TICKET_BYTES: usize = 3_000;
@@ -32,6 +36,8 @@ pub struct Ticket {
     pub stale_until: Timestamp,
     /// Requests to upstreams that were in flight when this was decided from the copies at hand.
     pub awaits: Vec<InFlight>,
+    /// What has to be looked for inside the file before the decision is final.
+    pub inquiry: Option<Inquiry>,
     /// The head for the file, once its bytes have been at hand.
     pub file_head: KeptHead,
     /// The same for the sidecar.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::model::Timestamp;
 use crate::model::digest::Hashes;
 use crate::model::filename::Filename;
+use crate::model::inside::Inside;
 
 /// A wheel, an sdist, or an older kind of archive, with everything known about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +30,8 @@ pub struct File {
     pub provenance: Option<Arc<str>>,
     /// Whether it has a detached signature (PEP 503).
     pub gpg_sig: bool,
+    /// What was found inside it.
+    pub inside: Inside,
 }
 
 impl File {
@@ -46,6 +49,7 @@ impl File {
             core_metadata: CoreMetadata::Absent,
             provenance: None,
             gpg_sig: false,
+            inside: Inside::default(),
         }
     }
 }

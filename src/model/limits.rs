@@ -231,6 +231,10 @@ limits! {
             "bytes a second below which a file that nobody reads any more gives its place to one that waits";
         flights: usize in Count, "4096", at least "1",
             "pages being asked for at once: beyond it a client is told to try later";
+        inquiries: usize in Count, "64", at least "1",
+            "wheels that one page has looked into for licences or startup files, the newest first: all of a large release; the next request for the page goes on";
+        inquiry_wait: Duration in Time, "5s", at least "0s",
+            "how long a page waits for that: half of what installers wait for a page";
         checked_first: u64 in Bytes, "8MiB", at least "64KiB",
             "held file that is checked before its first byte when it is read for the first time since the start: some ten milliseconds; of larger ones the end waits";
     }

@@ -10,6 +10,8 @@ mod door;
 mod file;
 mod filename;
 mod index;
+mod inside;
+mod license;
 mod limits;
 mod location;
 mod login;
@@ -31,6 +33,8 @@ pub use door::DoorName;
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind};
 pub use index::IndexName;
+pub use inside::{Inside, License, StartupFiles};
+pub use license::{LicenseExpression, LicenseTerm, license_ids};
 pub use limits::{
     AuditLimits, DoorLimits, FeedLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits,
     OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 
-use crate::model::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
+use crate::model::{CoreMetadata, File, Inside, UploadTime, UploadTimeSource, Yanked};
 use crate::page::digests::{attribute_metadata, hashed_metadata, table_digests};
 use crate::page::project_page::{InvalidPage, PageBuilder, clean};
 use crate::page::source_url::{Base, SourceUrl};
@@ -48,6 +48,7 @@ pub(super) fn add_file(
         core_metadata: wire.core_metadata(),
         provenance: wire.provenance(base),
         gpg_sig: wire.gpg_sig == Loose::Bool(true),
+        inside: Inside::default(),
         url: Some(url.into_text()),
     };
     builder.file(file)

@@ -7,16 +7,21 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::model::{CoreMetadata, File, Hashes, Sha256};
+use crate::model::{CoreMetadata, File, Hashes, Inside, Sha256};
 use crate::page::carry::{is_same_digest, without_query};
+use crate::page::inside_word::{inside_of_word, inside_word};
 use crate::page::project_page::ProjectPage;
 
 /// The first line of the stored form.
-const HEADER: &str = "cheesecloth-learned 3";
+const HEADER: &str = "cheesecloth-learned 4";
 
-/// The first lines of earlier forms, which do not say which digests were stated for a file. In the
-/// first form either everything about it was known or nothing.
-const OLD_HEADERS: [&str; 2] = ["cheesecloth-learned 2", "cheesecloth-learned 1"];
+/// The first lines of earlier forms. The third does not say what stands inside a file, those before it not
+/// which digests were stated for it. In the first form either everything about it was known or nothing.
+const OLD_HEADERS: [&str; 3] = [
+    "cheesecloth-learned 3",
+    "cheesecloth-learned 2",
+    "cheesecloth-learned 1",
+];
 
 /// What is known about a file since it, or its sidecar, was requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,6 +34,8 @@ pub struct Learned {
     pub content: Option<(Sha256, u64)>,
     /// What is known of its sidecar.
     pub metadata: LearnedMetadata,
+    /// What was found inside the file of this digest.
+    pub inside: Option<(Sha256, Inside)>,
 }
 
 /// What is known about a sidecar.
@@ -71,6 +78,7 @@ impl Learned {
             stated,
             content: None,
             metadata: LearnedMetadata::Unknown,
+            inside: None,
         }
     }
 
@@ -85,6 +93,24 @@ impl Learned {
     #[must_use]
     pub fn metadata(mut self, metadata: LearnedMetadata) -> Self {
         self.metadata = metadata;
+        self
+    }
+
+    /// The same, with what was found inside the file of this digest, besides what was found before.
+    #[must_use]
+    pub fn inside(mut self, sha256: Sha256, found: Inside) -> Self {
+        let before = self.inside.take().filter(|(known, _)| *known == sha256);
+        let known = before.map(|(_, known)| known).unwrap_or_default();
+        self.inside = Some((sha256, found.or(&known)));
+        self
+    }
+
+    /// The same, with what another knows of the inside: bytes are what they are, wherever they are listed.
+    #[must_use]
+    pub fn with_inside_of(mut self, other: Option<&Self>) -> Self {
+        if self.inside.is_none() {
+            self.inside = other.and_then(|other| other.inside.clone());
+        }
         self
     }
 
@@ -139,6 +165,11 @@ impl LearnedFiles {
             if let Some(learned) = learned.filter(|learned| learned.is_about(file)) {
                 learned.complete(file);
             }
+            if let Some((sha256, inside)) = learned.and_then(|learned| learned.inside.as_ref())
+                && file.hashes.sha256() == Some(*sha256)
+            {
+                file.inside = inside.clone();
+            }
         }
     }
 
@@ -159,7 +190,11 @@ impl LearnedFiles {
             };
             // Resolved URLs hold no space and file names no line feed; writing to a String succeeds.
             let stated = stated_words(&learned.stated);
-            let _ = writeln!(text, "{content} {metadata} {stated} {url} {filename}");
+            let inside = inside_word(learned.inside.as_ref());
+            let _ = writeln!(
+                text,
+                "{content} {metadata} {stated} {inside} {url} {filename}"
+            );
         }
         text.into_bytes()
     }
@@ -176,9 +211,11 @@ impl LearnedFiles {
         if header != HEADER && !OLD_HEADERS.contains(&header) {
             return Err(InvalidLearned(1));
         }
-        let has_stated = header == HEADER;
+        let before = OLD_HEADERS.iter().position(|old| *old == header);
+        // The first two forms have the same parts.
+        let form = before.map_or(4, |before| 3 - before.min(1));
         lines
-            .map(|(line, number)| parse_line(line, has_stated).ok_or(InvalidLearned(number)))
+            .map(|(line, number)| parse_line(line, form).ok_or(InvalidLearned(number)))
             .collect::<Result<_, _>>()
             .map(Self)
     }
@@ -205,8 +242,9 @@ fn parse_stated(word: &str) -> Option<Hashes> {
     Some(stated)
 }
 
-fn parse_line(line: &str, has_stated: bool) -> Option<(Arc<str>, Learned)> {
-    let count = if has_stated { 6 } else { 5 };
+/// Reads a line of this form.
+fn parse_line(line: &str, form: usize) -> Option<(Arc<str>, Learned)> {
+    let count = form + 3;
     let mut parts = line.strip_suffix('\n')?.splitn(count, ' ');
     let content = match (parts.next()?, parts.next()?) {
         ("-", "-") => None,
@@ -217,10 +255,13 @@ fn parse_line(line: &str, has_stated: bool) -> Option<(Arc<str>, Learned)> {
         UNOBTAINABLE => LearnedMetadata::Unobtainable,
         hex => LearnedMetadata::Digest(Sha256::parse(hex).ok()?),
     };
-    let stated = if has_stated {
-        parse_stated(parts.next()?)?
-    } else {
-        Hashes::default()
+    let stated = match form {
+        3.. => parse_stated(parts.next()?)?,
+        _ => Hashes::default(),
+    };
+    let inside = match form {
+        4.. => inside_of_word(parts.next()?)?,
+        _ => None,
     };
     let url = parts.next()?.into();
     let filename = parts.next()?.into();
@@ -229,6 +270,7 @@ fn parse_line(line: &str, has_stated: bool) -> Option<(Arc<str>, Learned)> {
         stated,
         content,
         metadata,
+        inside,
     };
     Some((filename, learned))
 }
@@ -236,6 +278,7 @@ fn parse_line(line: &str, has_stated: bool) -> Option<(Arc<str>, Learned)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{License, LicenseExpression, StartupFiles};
     use crate::page::samples;
 
     const URL: &str = "https://files.example/f/six-1-py3-none-any.whl";
@@ -343,16 +386,57 @@ mod tests {
     #[test]
     fn facts_of_the_form_before_are_still_known() {
         let stored = String::from_utf8(learned().to_stored()).unwrap();
-        let stored = stored.replace(" - https", " https");
-        for header in OLD_HEADERS {
+        let third = stored.replace(" - https", " https");
+        let older = third.replace(" - https", " https");
+        for (header, stored) in OLD_HEADERS.iter().zip([&third, &older, &older]) {
             let before = stored.replacen(HEADER, header, 1);
             assert_eq!(LearnedFiles::from_stored(before.as_bytes()), Ok(learned()));
         }
     }
 
+    /// A file of this content, in which a licence was found.
+    fn licensed(content: &[u8], license: License) -> LearnedFiles {
+        let mut learned = LearnedFiles::default();
+        let found = Inside {
+            license,
+            startup_files: StartupFiles::Absent,
+        };
+        let facts = Learned::of(&at(URL)).inside(Sha256::of(content), found);
+        learned.insert("six-1-py3-none-any.whl", facts);
+        learned
+    }
+
+    fn mit() -> License {
+        License::Stated(Arc::new(LicenseExpression::parse("MIT OR 0BSD").unwrap()))
+    }
+
+    #[test]
+    fn what_is_inside_belongs_to_the_bytes_wherever_they_are_listed() {
+        let learned = licensed(b"six", mit());
+        let mut page = bare_page();
+        page.files[0].url = Some("https://other.example/six-1-py3-none-any.whl".into());
+        for (content, expected) in [
+            (Some(&b"six"[..]), mit()),
+            (Some(b"seven"), License::Unread),
+            (None, License::Unread),
+        ] {
+            let mut page = page.clone();
+            let digest = content.map(|content| Hashes::sha256_only(Sha256::of(content)));
+            page.files[0].hashes = digest.unwrap_or_default();
+            learned.apply(&mut page);
+            assert_eq!(page.files[0].inside.license, expected, "{content:?}");
+        }
+    }
+
     #[test]
     fn facts_survive_their_stored_form() {
-        for facts in [learned(), without_sidecar(), LearnedFiles::default()] {
+        for facts in [
+            learned(),
+            without_sidecar(),
+            licensed(b"six", mit()),
+            licensed(b"six", License::Unknown),
+            LearnedFiles::default(),
+        ] {
             assert_eq!(LearnedFiles::from_stored(&facts.to_stored()), Ok(facts));
         }
     }
@@ -362,7 +446,7 @@ mod tests {
         let stored = String::from_utf8(learned().to_stored()).unwrap();
         let table = [
             (String::new(), 1),
-            (stored.replace("learned 3", "learned 4"), 1),
+            (stored.replace("learned 4", "learned 5"), 1),
             (stored.replace(" 3 ", " - "), 3),
             (stored.trim_end().to_owned(), 3),
             (stored.replace(" 3 ", " three "), 3),

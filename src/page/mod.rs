@@ -18,6 +18,7 @@ mod carry;
 mod digests;
 mod document;
 mod filter;
+mod inside_word;
 mod json_file;
 mod json_list;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! ignored, as installers do. Two attributes are not in the standard: `data-upload-time` and
 //! `data-size`, which uv reads and gateways such as this one write.
 
-use crate::model::{CoreMetadata, File, ProjectName, UploadTime, UploadTimeSource, Yanked};
+use crate::model::{CoreMetadata, File, Inside, ProjectName, UploadTime, UploadTimeSource, Yanked};
 use crate::page::anchors::{Anchor, Element, read_elements};
 use crate::page::digests::attribute_metadata;
 use crate::page::document::Links;
@@ -124,6 +124,7 @@ fn add_file(
         core_metadata: core_metadata(anchor),
         provenance: provenance.and_then(|text| Some(base.resolve(text)?.into_text())),
         gpg_sig: anchor.attribute("data-gpg-sig") == Some("true"),
+        inside: Inside::default(),
         url: Some(url.into_text()),
     };
     builder.file(file)

@@ -6,7 +6,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{CoreMetadata, File, Filename, ProjectName, ProjectStatus, Version, Yanked};
+use crate::model::{
+    CoreMetadata, File, Filename, License, ProjectName, ProjectStatus, Version, Yanked,
+};
 
 /// Most files, and most versions, that one page may list. The largest known projects have fewer
 /// than twenty thousand; an entry of twenty bytes becomes half a kilobyte of values.
@@ -14,6 +16,9 @@ const ENTRIES_MAX: usize = 50_000;
 
 /// Two counters in front of each shared text, and the allocator's own share.
 const SHARED: usize = 32;
+
+/// A license expression of a few terms, besides its text.
+const LICENSE_BYTES: usize = 400;
 
 /// What one index, a stage or an upstream, says about one project.
 #[derive(Debug, Clone, PartialEq)]
@@ -102,8 +107,12 @@ pub(super) fn file_weight(file: &File) -> usize {
         CoreMetadata::Hashed(hashes) => hashes.weight_bytes(),
         CoreMetadata::Absent | CoreMetadata::Present | CoreMetadata::Unobtainable => 0,
     };
+    let license = match &file.inside.license {
+        License::Stated(expression) => LICENSE_BYTES + 2 * expression.as_str().len(),
+        License::Unread | License::Unknown => 0,
+    };
     let hashes = file.hashes.weight_bytes() + sidecar;
-    size_of::<File>() + name + 2 * SHARED + texts + yanked + hashes
+    size_of::<File>() + name + 2 * SHARED + texts + yanked + hashes + license
 }
 
 /// The text and its sort key, which is at most about twice as long.

@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    CoreMetadata, File, Filename, Hashes, ProjectName, ProjectState, ProjectStatus, Timestamp,
-    UploadTime, UploadTimeSource, Version, Yanked,
+    CoreMetadata, File, Filename, Hashes, Inside, ProjectName, ProjectState, ProjectStatus,
+    Timestamp, UploadTime, UploadTimeSource, Version, Yanked,
 };
 use crate::page::project_page::ProjectPage;
 
@@ -242,6 +242,7 @@ impl<'a> StoredFile<'a> {
             },
             provenance: shared(self.provenance),
             gpg_sig: self.gpg_sig,
+            inside: Inside::default(),
         })
     }
 }

@@ -4,19 +4,24 @@
 //! is up to the rule (`rule`): a `deny` counts that as a match, an `allow` does not. A condition that
 //! certainly fails outweighs one that cannot be judged.
 
+mod license;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use globset::GlobSet;
 
 use crate::advisory::Advisory;
-use crate::model::{Faults, IndexName, Location, Timestamp, VersionMatch, format_bytes};
+use crate::model::{
+    Faults, IndexName, License, Location, StartupFiles, Timestamp, VersionMatch, format_bytes,
+};
 use crate::policy::advisory::{AdvisorySelector, any_case_globs};
-use crate::policy::document::{Exemption, Matchers, ProvenanceAsked};
-use crate::policy::facts::Facts;
+use crate::policy::document::{Effect, Exemption, Matchers, ProvenanceAsked};
+use crate::policy::facts::{Facts, Needs};
 use crate::policy::published::PublishedAt;
 use crate::policy::verdict::Missing;
 use crate::policy::words::asked;
+use license::LicenseSelector;
 
 /// One thing that a rule can ask, in the order of judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,11 +40,13 @@ pub(super) enum Condition {
     Versions,
     Sha256,
     Advisory,
+    License,
+    StartupFiles,
     Unless,
 }
 
 impl Condition {
-    const ALL: [Self; 15] = [
+    const ALL: [Self; 17] = [
         Self::Upstream,
         Self::Kind,
         Self::Status,
@@ -54,6 +61,8 @@ impl Condition {
         Self::Versions,
         Self::Sha256,
         Self::Advisory,
+        Self::License,
+        Self::StartupFiles,
         Self::Unless,
     ];
 }
@@ -79,10 +88,17 @@ pub(super) struct Conditions {
     python: Option<GlobSet>,
     platform: Option<GlobSet>,
     advisory: Option<AdvisorySelector>,
+    license: Option<LicenseSelector>,
 }
 
 impl Conditions {
-    pub(super) fn compile(matchers: &Matchers, location: &Location, faults: &mut Faults) -> Self {
+    /// Of a rule that does this with what fits.
+    pub(super) fn compile(
+        matchers: &Matchers,
+        effect: Effect,
+        location: &Location,
+        faults: &mut Faults,
+    ) -> Self {
         let mut tags = |texts: &Vec<String>| {
             (!texts.is_empty()).then(|| any_case_globs(texts, location, faults))
         };
@@ -94,6 +110,7 @@ impl Conditions {
             python: tags(&matchers.python),
             platform: tags(&matchers.platform),
             advisory: AdvisorySelector::compile(&matchers.advisory, location, faults),
+            license: LicenseSelector::compile(&matchers.license, effect, location, faults),
         }
     }
 
@@ -128,6 +145,24 @@ impl Conditions {
 
     pub(super) fn asks_for_advisories(&self) -> bool {
         self.advisory.is_some()
+    }
+
+    /// Whether they depend on what stands inside files.
+    pub(super) fn asks_inside(&self) -> bool {
+        self.license.is_some() || self.asked.startup_files.is_some()
+    }
+
+    /// What they need of the inside of a file and nobody has looked for yet.
+    pub(super) fn needs(&self, facts: &Facts<'_>) -> Needs {
+        let inside = &facts.file.inside;
+        // What was found is kept by digest.
+        let may_look = facts.file.hashes.sha256().is_some();
+        let asks_startup = self.asked.startup_files.is_some() && facts.is_wheel();
+        let unread = inside.startup_files == StartupFiles::Unread;
+        Needs {
+            license: may_look && self.license.is_some() && *facts.license() == License::Unread,
+            startup_files: may_look && asks_startup && unread,
+        }
     }
 
     /// The instant at which `younger_than` stops holding, if the date is known.
@@ -174,6 +209,8 @@ impl Conditions {
             | Condition::Platform
             | Condition::Versions
             | Condition::Sha256
+            | Condition::License
+            | Condition::StartupFiles
             | Condition::Advisory => false,
         }
     }
@@ -238,10 +275,38 @@ impl Conditions {
         }
     }
 
+    fn holds_license(&self, facts: &Facts<'_>) -> Holds {
+        let Some(selector) = &self.license else {
+            return Holds::Yes;
+        };
+        match (selector.selects(facts.license()), facts.license()) {
+            (Some(selects), _) => selects.into(),
+            (None, License::Unread) => Holds::Unknown(Missing::UnreadLicense),
+            (None, License::Unknown | License::Stated(_)) => Holds::Unknown(Missing::License),
+        }
+    }
+
+    fn holds_startup_files(&self, facts: &Facts<'_>) -> Holds {
+        let Some(wanted) = self.asked.startup_files else {
+            return Holds::Yes;
+        };
+        match facts.file.inside.startup_files {
+            // Anything else runs code when it is built, and puts what it likes where it likes.
+            _ if !facts.is_wheel() => (!wanted).into(),
+            StartupFiles::Unread => Holds::Unknown(Missing::UnreadContent),
+            StartupFiles::Unreadable => Holds::Unknown(Missing::Content),
+            StartupFiles::Absent => (!wanted).into(),
+            StartupFiles::Present => wanted.into(),
+        }
+    }
+
     /// What a rule that decides has found out, for `explain`.
     pub(super) fn found(&self, facts: &Facts<'_>) -> Option<String> {
         if let Some(id) = self.advisory(facts) {
             return Some(format!("{id} concerns it"));
+        }
+        if self.license.is_some() {
+            return Some(facts.license_words());
         }
         self.asked.late?;
         facts
@@ -291,6 +356,8 @@ impl Conditions {
                 (listed, Some(digest)) => listed.contains(&digest).into(),
             },
             Condition::Advisory => self.holds_advisory(facts, now),
+            Condition::License => self.holds_license(facts),
+            Condition::StartupFiles => self.holds_startup_files(facts),
             Condition::Unless => match (self.asked.unless, facts.lineage) {
                 (None, _) => Holds::Yes,
                 (Some(_), None) => Holds::Unknown(Missing::OtherVersions),
@@ -340,6 +407,14 @@ impl Conditions {
                 None => "it has no sha256".to_owned(),
             },
             Condition::Advisory => "no such advisory concerns it".to_owned(),
+            Condition::License => facts.license_words(),
+            Condition::StartupFiles if !facts.is_wheel() => "it is no wheel".to_owned(),
+            Condition::StartupFiles => match file.inside.startup_files {
+                StartupFiles::Present => "it has startup files".to_owned(),
+                StartupFiles::Unread | StartupFiles::Unreadable | StartupFiles::Absent => {
+                    "it has no startup files".to_owned()
+                }
+            },
             Condition::Unless => {
                 let fixed = facts.fixed().map_or("an advisory", |id| &**id);
                 format!("it fixes {fixed}, which the newest allowed version has")

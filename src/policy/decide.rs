@@ -13,6 +13,7 @@ use crate::policy::index::Index;
 use crate::policy::layer::{Layer, OWNS, Tally};
 use crate::policy::naming::full_name;
 use crate::policy::recalls::RecallsAbout;
+use crate::policy::rule::Policy;
 use crate::policy::siblings::{ListedFiles, Siblings};
 use crate::policy::sources::{SkipReason, Skipped, Sources, keeper};
 use crate::policy::stack::{Candidate, Member, Stack};
@@ -81,9 +82,13 @@ impl<'a> ProjectView<'a> {
     /// Whether some rule of the stack asks how a file of the project stands to others.
     #[must_use]
     pub fn asks_for_siblings(&self) -> bool {
-        let policies = self.layers.iter().filter_map(|layer| layer.policy.as_ref());
-        let mut policies = policies;
-        policies.any(|(policy, about)| policy.asks_for_siblings(about))
+        self.policies()
+            .any(|(policy, about)| policy.asks_for_siblings(about))
+    }
+
+    /// The policies of the stack, each with its rules about the project.
+    pub(super) fn policies(&self) -> impl Iterator<Item = &(&'a Arc<Policy>, Vec<u32>)> {
+        self.layers.iter().filter_map(|layer| layer.policy.as_ref())
     }
 
     /// The same while some upstreams cannot be asked. What such a member lists may have been taken down

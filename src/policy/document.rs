@@ -224,6 +224,10 @@ pub struct Matchers {
     pub provenance: Option<ProvenanceAsked>,
     /// `unless`.
     pub unless: Option<Exemption>,
+    /// `license`: `unknown`, ids of SPDX, or globs of them.
+    pub license: Vec<String>,
+    /// `startup_files: true` or `false`.
+    pub startup_files: Option<bool>,
     /// `sha256`: any of these digests.
     pub sha256: Vec<Sha256>,
 }

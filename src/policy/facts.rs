@@ -4,11 +4,20 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::advisory::{Advisory, Freshness, KnownAdvisories};
-use crate::model::{File, IndexName, ProjectState, Timestamp, Version};
+use crate::model::{File, IndexName, Kind, License, ProjectState, Timestamp, Version};
 use crate::policy::document::Undated;
 use crate::policy::lineage::Lineage;
 use crate::policy::published::PublishedAt;
 use crate::policy::siblings::Siblings;
+
+/// What rules need to know of the inside of a file.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Needs {
+    /// Its licence.
+    pub license: bool,
+    /// Whether it has startup files.
+    pub startup_files: bool,
+}
 
 /// Everything a rule may ask about one file; the rule's project is already known to match.
 #[derive(Clone)]
@@ -28,6 +37,19 @@ pub(super) struct Facts<'a> {
     /// Which of them the policy allows, if a rule of it asks.
     pub(super) lineage: Option<&'a Lineage>,
     version: OnceCell<Version>,
+}
+
+impl Needs {
+    pub(super) fn is_empty(self) -> bool {
+        self == Self::default()
+    }
+
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            license: self.license || other.license,
+            startup_files: self.startup_files || other.startup_files,
+        }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -107,6 +129,27 @@ impl<'a> Facts<'a> {
 
     pub(super) fn version(&self) -> &Version {
         self.version.get_or_init(|| self.file.filename.version())
+    }
+
+    pub(super) fn is_wheel(&self) -> bool {
+        self.file.filename.kind() == Kind::Wheel
+    }
+
+    /// Its licence; an installer for an operating system has no metadata that could state one.
+    pub(super) fn license(&self) -> &License {
+        match self.file.filename.kind() {
+            Kind::Other => &License::Unknown,
+            Kind::Wheel | Kind::Sdist | Kind::Egg => &self.file.inside.license,
+        }
+    }
+
+    /// Its licence, for `explain`.
+    pub(super) fn license_words(&self) -> String {
+        match self.license() {
+            License::Stated(expression) => format!("its licence is {expression}"),
+            License::Unknown => "it states no licence that can be read".to_owned(),
+            License::Unread => "its licence is not known yet".to_owned(),
+        }
     }
 
     /// The advisory that it is free of, and the newest allowed version is not.

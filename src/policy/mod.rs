@@ -1,8 +1,6 @@
 //! What may pass, decided by compiled rules that can say who wrote them.
 //!
-//! `Document`s (what operators wrote) become `Policies` by [`Policies::compile`]; a `Stack` of them says who may
-//! speak for a project and whether a file passes; every answer is a `Verdict` that can explain itself.
-
+//! `Document`s become `Policies` by [`Policies::compile`]; a `Stack` of them gives `Verdict`s that explain themselves.
 mod advice;
 mod advisory;
 mod case;
@@ -29,6 +27,7 @@ mod names;
 mod naming;
 mod order;
 mod orphans;
+mod outlook;
 mod published;
 mod read;
 mod recalls;
@@ -60,6 +59,7 @@ pub use index::{Index, IndexKind};
 pub use lock_check::{Fate, LockFinding};
 pub use lockfile::{Lockfile, Pin, PinnedFile};
 pub use orphans::check_orphans;
+pub use outlook::Needs;
 pub use read::{
     Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,
     Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,

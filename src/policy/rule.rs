@@ -272,7 +272,8 @@ impl Policy {
         rules.any(|rule| rule.conditions.asks_for_siblings())
     }
 
-    fn select(&self, about: &[u32]) -> impl Iterator<Item = &Rule> {
+    /// The rules at these positions, in order.
+    pub(super) fn select(&self, about: &[u32]) -> impl Iterator<Item = &Rule> {
         about.iter().map(|position| &self.rules[*position as usize])
     }
 }
@@ -285,7 +286,12 @@ impl Rule {
             name,
             id: document.id.as_ref().map(|id| id.value.as_str().into()),
             effect: document.effect,
-            conditions: Conditions::compile(&document.matchers, &document.location, faults),
+            conditions: Conditions::compile(
+                &document.matchers,
+                document.effect,
+                &document.location,
+                faults,
+            ),
             reason: text(&document.reason),
             why: why(document),
             until: document.until,

@@ -146,6 +146,14 @@ pub enum Missing {
     Digest,
     /// Advisories that may be relied on; see [`Reason::Doubt`].
     Advisories,
+    /// A licence that was looked for: it will be.
+    UnreadLicense,
+    /// A `License-Expression` (PEP 639) that can be read.
+    License,
+    /// The names of its files, which were not looked at yet: they will be.
+    UnreadContent,
+    /// An archive that can be read.
+    Content,
 }
 
 impl Missing {
@@ -161,6 +169,14 @@ impl Missing {
             Self::Spelling => "no such spelling of its version",
             Self::Digest => "no sha256",
             Self::Advisories => "no advisories that may be relied on",
+            Self::UnreadLicense => {
+                "no licence known yet (it is looked up when its page or the file is asked for again)"
+            }
+            Self::License => "no License-Expression that can be read",
+            Self::UnreadContent => {
+                "no list of its files yet (it is read when its page or the file is asked for again)"
+            }
+            Self::Content => "no archive that can be read",
         }
     }
 }

@@ -5,7 +5,7 @@ use crate::policy::document::Matchers;
 use crate::policy::read::Choice;
 
 /// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
-pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 16] {
+pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 18] {
     [
         ("project", texts(&matchers.project)),
         ("versions", texts(&matchers.versions)),
@@ -31,6 +31,8 @@ pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 16] {
         ("status", texts(&matchers.status)),
         ("provenance", texts(matchers.provenance.map(Choice::word))),
         ("unless", texts(matchers.unless.map(Choice::word))),
+        ("license", matchers.license.clone()),
+        ("startup_files", texts(matchers.startup_files)),
         ("sha256", texts(&matchers.sha256)),
     ]
 }

@@ -31,8 +31,9 @@ mod upload_form;
 
 pub use accept::Format;
 pub use archive::{
-    ArchiveBounds, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined, ReleaseMetadata, Unfit,
-    ZipFault, examine, find_in_zip, is_dist_info,
+    ArchiveBounds, ArchiveFault, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined,
+    ReleaseMetadata, Unfit, ZipFault, examine, find_in_zip, has_startup_files, is_dist_info,
+    metadata_of,
 };
 pub use audience::Audience;
 pub use conditional::{ETag, is_not_modified};

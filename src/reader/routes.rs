@@ -66,10 +66,8 @@ impl Reader {
                 record.route = Route::ProjectPage;
                 record.project = Some(project.clone());
                 let index = named(cx, index, record)?;
-                let pages = &flows.pages;
-                pages
-                    .project_page(cx, ask, &index, project, *form, record)
-                    .await
+                let page = (&index, project, *form);
+                flows.project_page(cx, ask, page, record).await
             }
             PublicRoute::File {
                 index,

@@ -11,7 +11,10 @@ use std::io::{BufReader, Seek};
 use std::os::unix::fs::FileExt as _;
 
 use crate::model::{Filename, ProjectName};
-use crate::protocol::{ArchiveBounds, Around, ZipFault, find_in_zip, is_dist_info};
+use crate::protocol::{
+    ArchiveBounds, ArchiveFault, Around, ZipFault, find_in_zip, has_startup_files, is_dist_info,
+    metadata_of,
+};
 use crate::upstream::sparse::{Cursor, ReadAt};
 use bytes::Bytes;
 
@@ -61,12 +64,45 @@ pub fn metadata_of_file(
     filename: &Filename,
     bounds: ArchiveBounds,
 ) -> Result<Bytes, InvalidWheel> {
-    let size = file
-        .metadata()
-        .map_err(|error| InvalidWheel::Io(error.to_string()))?
-        .len();
-    let source = OnDisk { file, size };
+    let source = OnDisk::of(file)?;
     metadata(BufReader::new(Cursor::new(&source)), filename, bounds)
+}
+
+/// Reads the `METADATA` or `PKG-INFO` of a file of any kind on disk, if its kind has any. Blocks; does not
+/// move the file's own position.
+///
+/// # Errors
+/// See [`ArchiveFault`].
+pub fn core_metadata_of_file(
+    file: &File,
+    filename: &Filename,
+    bounds: ArchiveBounds,
+) -> Result<Option<Vec<u8>>, ArchiveFault> {
+    let size = file.metadata().map_err(ArchiveFault::Io)?.len();
+    let source = OnDisk { file, size };
+    metadata_of(Cursor::new(&source), filename, bounds)
+}
+
+/// Whether a wheel on disk has startup files. Blocks; does not move the file's own position.
+///
+/// # Errors
+/// See [`InvalidWheel`].
+pub fn startup_files_of_file(
+    file: &File,
+    filename: &Filename,
+    bounds: ArchiveBounds,
+) -> Result<bool, InvalidWheel> {
+    let source = OnDisk::of(file)?;
+    startup_files(BufReader::new(Cursor::new(&source)), filename, bounds)
+}
+
+/// Whether a wheel has startup files.
+pub(super) fn startup_files<R: io::Read + Seek>(
+    wheel: R,
+    _: &Filename,
+    bounds: ArchiveBounds,
+) -> Result<bool, InvalidWheel> {
+    has_startup_files(wheel, bounds).map_err(|fault| of_wheel(fault, bounds))
 }
 
 /// Reads the `METADATA` of a wheel.
@@ -124,6 +160,15 @@ fn of_wheel(fault: ZipFault, bounds: ArchiveBounds) -> InvalidWheel {
 struct OnDisk<'a> {
     file: &'a File,
     size: u64,
+}
+
+impl<'a> OnDisk<'a> {
+    fn of(file: &'a File) -> Result<Self, InvalidWheel> {
+        let about = file.metadata();
+        let about = about.map_err(|error| InvalidWheel::Io(error.to_string()))?;
+        let size = about.len();
+        Ok(Self { file, size })
+    }
 }
 
 impl ReadAt for OnDisk<'_> {

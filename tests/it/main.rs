@@ -40,6 +40,7 @@ mod generated;
 #[path = "../../benches/growth/main.rs"]
 mod growth;
 mod hidden;
+mod inside;
 mod installers;
 mod journal;
 mod law;

@@ -1,14 +1,15 @@
 //! What a test states of a file or project; what it does not state is unknown, as for a server.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
 use crate::model::{
-    Fault, File, Filename, Hashes, IndexName, InvalidFilename, Kind, Location, ProjectName,
-    ProjectState, Requirement, Sha256, Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers,
-    Yanked,
+    Fault, File, Filename, Hashes, IndexName, Inside, InvalidFilename, Kind, License,
+    LicenseExpression, Location, ProjectName, ProjectState, Requirement, Sha256, StartupFiles,
+    Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers, Yanked,
 };
 use crate::policy::document::Placed;
 use crate::policy::read::{
@@ -35,6 +36,8 @@ pub const GIVEN: &[YamlKey] = &[
     key("requires_python", one::<String>(), "", "its Requires-Python"),
     key("yanked", one::<bool>(), "false", "whether it is yanked"),
     key("provenance", one::<bool>(), "false", "whether it has provenance"),
+    key("license", one::<GivenLicense>(), "", "its License-Expression, or unknown"),
+    key("startup_files", one::<bool>(), "", "whether it has files that every start of Python runs"),
     key("status", one::<ProjectState>(), "active", "the state of its project (PEP 792)"),
     key("advisories", many::<String>(), "",
         "ids of advisories that name its release, besides those that the configuration names"),
@@ -74,6 +77,25 @@ struct Stated {
     requires_python: Option<String>,
     is_yanked: bool,
     has_provenance: bool,
+    inside: Inside,
+}
+
+/// What is stated of a licence.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct GivenLicense(License);
+
+impl Word for GivenLicense {
+    fn wanted() -> String {
+        "a license expression of SPDX such as \"MIT OR Apache-2.0\", or unknown".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        if text == "unknown" {
+            return Ok(Self(License::Unknown));
+        }
+        let read = LicenseExpression::parse(text).map_err(Misread::new)?;
+        Ok(Self(License::Stated(Arc::new(read))))
+    }
 }
 
 /// One word that says what is given.
@@ -165,6 +187,7 @@ impl Given {
         };
         // Rules ask whether there is any, not where.
         file.provenance = stated.has_provenance.then(|| "given".into());
+        file.inside = stated.inside.clone();
         Some(file)
     }
 
@@ -287,6 +310,7 @@ fn read_facts(node: &Node, project: Option<&ProjectName>, notes: &mut Notes) -> 
 }
 
 fn read_stated(fields: &Fields<'_>, notes: &mut Notes) -> Stated {
+    let license: Option<GivenLicense> = fields.one("license", notes);
     Stated {
         age: fields.one("age", notes),
         uploaded: fields.one("uploaded", notes).map(|Moment(at)| at),
@@ -297,6 +321,14 @@ fn read_stated(fields: &Fields<'_>, notes: &mut Notes) -> Stated {
         requires_python: fields.one("requires_python", notes),
         is_yanked: fields.one("yanked", notes).unwrap_or(false),
         has_provenance: fields.one("provenance", notes).unwrap_or(false),
+        inside: Inside {
+            license: license.map_or(License::Unread, |GivenLicense(license)| license),
+            startup_files: match fields.one("startup_files", notes) {
+                None => StartupFiles::Unread,
+                Some(false) => StartupFiles::Absent,
+                Some(true) => StartupFiles::Present,
+            },
+        },
     }
 }
 

@@ -14,7 +14,7 @@ const DAY: Duration = Duration::from_hours(24);
 
 fn compile(matchers: &Matchers) -> Conditions {
     let mut faults = Faults::default();
-    let conditions = Conditions::compile(matchers, &place(1), &mut faults);
+    let conditions = Conditions::compile(matchers, Effect::Deny, &place(1), &mut faults);
     faults.or(conditions).unwrap()
 }
 

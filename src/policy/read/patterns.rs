@@ -1,12 +1,14 @@
-//! Words that match others: name patterns, globs, version specifiers, advisories.
+//! Words that match others: name patterns, globs, version specifiers, advisories, licences.
 //!
 //! A pattern that could match nothing, or more than it says, is refused here: `advisory: malwre` would
 //! otherwise silently let malware through.
 
-use globset::GlobBuilder;
+use globset::{Glob as Compiled, GlobBuilder};
 use serde_json::{Value as Json, json};
 
-use crate::model::{InvalidSpecifier, ProjectName, VersionSpecifiers, suggest};
+use crate::model::{
+    InvalidSpecifier, LicenseExpression, ProjectName, VersionSpecifiers, license_ids, suggest,
+};
 use crate::policy::document::{NamePattern, WhitelistName};
 use crate::policy::read::keys::{Misread, Word};
 
@@ -21,6 +23,13 @@ pub(super) struct Glob(pub(super) String);
 /// An advisory's class, id, or a glob of ids.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Advisory(pub(super) String);
+
+/// `unknown`, an id of SPDX, perhaps with an exception, or a glob of ids.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LicenseWord(pub(super) String);
+
+/// What a `license` matcher calls the lack of a statement.
+const UNKNOWN: &str = "unknown";
 
 /// What an `advisory` matcher calls the classes of OSV ids.
 const ADVISORY_CLASSES: [&str; 2] = ["malware", "vulnerability"];
@@ -158,6 +167,52 @@ impl Word for Advisory {
     }
 }
 
+impl Word for LicenseWord {
+    fn wanted() -> String {
+        "a licence of SPDX such as MIT, a glob such as \"GPL-*\", or unknown".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        let word = || Self(text.to_owned());
+        if text == UNKNOWN {
+            return Ok(word());
+        }
+        if text.contains(['*', '?', '[', '{']) {
+            let Glob(glob) = Glob::read(text)?;
+            return match names_any(&glob) {
+                true => Ok(word()),
+                false => Err(Misread::new(format!(
+                    "no licence of SPDX is called {text:?}"
+                ))),
+            };
+        }
+        let read = LicenseExpression::parse(text);
+        let is_one = |read: &LicenseExpression| {
+            let is_operator = |word: &str| ["AND", "OR"].contains(&word);
+            !read.as_str().split(' ').any(is_operator)
+        };
+        if read.is_ok_and(|read| is_one(&read)) {
+            return Ok(word());
+        }
+        let misread = Misread::new(format!("{text:?} is not {}", Self::wanted()));
+        let known = license_ids().chain([UNKNOWN]);
+        Err(match suggest(text, known) {
+            Some(id) => misread.hint(format!("did you mean \"{id}\"?")),
+            None => misread,
+        })
+    }
+}
+
+/// Whether a glob, which compiles, can match a licence.
+fn names_any(glob: &str) -> bool {
+    if glob.to_ascii_lowercase().starts_with("licenseref-") || glob.contains(' ') {
+        return true;
+    }
+    let compiled: Option<Compiled> = GlobBuilder::new(glob).case_insensitive(true).build().ok();
+    let matcher = compiled.map(|compiled| compiled.compile_matcher());
+    matcher.is_some_and(|matcher| license_ids().any(|id| matcher.is_match(id)))
+}
+
 impl Word for WhitelistName {
     fn wanted() -> String {
         "a project name or \"*\"".into()
@@ -252,5 +307,29 @@ mod tests {
             assert_eq!(Advisory::read(text), Ok(Advisory(text.into())));
         }
         assert!(Advisory::read("cve").is_err());
+    }
+
+    #[test]
+    fn a_licence_that_spdx_does_not_know_is_refused() {
+        for text in [
+            "MIT",
+            "mit",
+            "GPL-3.0",
+            "gpl-*",
+            "*",
+            "unknown",
+            "LicenseRef-Proprietary",
+            "LicenseRef-*",
+            "GPL-2.0-only WITH Classpath-exception-2.0",
+        ] {
+            assert_eq!(LicenseWord::read(text), Ok(LicenseWord(text.into())));
+        }
+        let misread = LicenseWord::read("GPL3.0").unwrap_err();
+        assert_eq!(misread.hint.as_deref(), Some("did you mean \"GPL-3.0\"?"));
+        let misread = LicenseWord::read("GNU-*").unwrap_err();
+        assert_eq!(misread.what, "no licence of SPDX is called \"GNU-*\"");
+        for text in ["MIT OR 0BSD", "(MIT)OR 0BSD", "Unknown", "MIT License"] {
+            assert!(LicenseWord::read(text).is_err(), "{text}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::policy::document::{
 };
 use crate::policy::read::fields::{Fields, Notes};
 use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
-use crate::policy::read::patterns::{Advisory, Glob};
+use crate::policy::read::patterns::{Advisory, Glob, LicenseWord};
 use crate::policy::read::tree::{Entry, Node, Value};
 use crate::policy::read::words::{Bytes, RuleKey, Until};
 
@@ -59,6 +59,10 @@ const MATCHERS: &[YamlKey] = &[
         "files without provenance (PEP 740), or those whose predecessor had it: the newest allowed version before"),
     key("unless", one::<Exemption>(), "",
         "of a deny: not what is free of an advisory that the newest allowed version has"),
+    key("license", many::<LicenseWord>(), "",
+        "files under these licences: ids of SPDX, globs, or unknown"),
+    key("startup_files", one::<bool>(), "",
+        "wheels that have files which every start of Python runs (.pth, .start), or that have none"),
     key("sha256", many::<Sha256>(), "", "files with one of these digests"),
 ];
 
@@ -198,6 +202,8 @@ fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
         status: read_any(fields, "status", notes),
         provenance: fields.one("provenance", notes),
         unless: fields.one("unless", notes),
+        license: read_texts(fields, "license", |LicenseWord(word)| word, notes),
+        startup_files: fields.one("startup_files", notes),
         sha256: read_any(fields, "sha256", notes),
     }
 }

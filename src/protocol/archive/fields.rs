@@ -19,6 +19,8 @@ pub struct CoreMetadataFields {
     pub version: String,
     /// `Requires-Python`, if it is not empty.
     pub requires_python: Option<String>,
+    /// `License-Expression` (PEP 639), if it is not empty.
+    pub license_expression: Option<String>,
 }
 
 /// Why metadata is not what it should be.
@@ -46,7 +48,7 @@ impl CoreMetadataFields {
     pub fn parse(content: &[u8]) -> Result<Self, CoreMetadataFault> {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let text = String::from_utf8_lossy(&content[..content.len().min(HEAD_MAX)]);
-        let mut fields: [Option<String>; 3] = [None, None, None];
+        let mut fields: [Option<String>; NAMES.len()] = [const { None }; NAMES.len()];
         for (name, value) in Headers::of(&text) {
             let known = NAMES
                 .iter()
@@ -57,12 +59,13 @@ impl CoreMetadataFields {
                 fields[at] = Some(joined(value).into_owned());
             }
         }
-        let [name, version, requires_python] =
+        let [name, version, requires_python, license_expression] =
             fields.map(|field| field.filter(|value| !value.is_empty() && value != "UNKNOWN"));
         Ok(Self {
             name: name.ok_or(CoreMetadataFault::Missing(NAMES[0]))?,
             version: version.ok_or(CoreMetadataFault::Missing(NAMES[1]))?,
             requires_python,
+            license_expression,
         })
     }
 
@@ -92,7 +95,7 @@ impl CoreMetadataFields {
     }
 }
 
-const NAMES: [&str; 3] = ["Name", "Version", "Requires-Python"];
+const NAMES: [&str; 4] = ["Name", "Version", "Requires-Python", "License-Expression"];
 
 #[cfg(test)]
 mod tests {
@@ -158,6 +161,9 @@ mod tests {
             );
         }
         assert!(CoreMetadataFields::parse(b"Author: \xff\nName: a\nVersion: 1").is_ok());
+        let licensed = "Name: a\nVersion: 1\nLicense: BSD\nLicense-Expression: MIT OR\n 0BSD\n\nLicense-Expression: X";
+        let expression = parse(licensed).unwrap().license_expression;
+        assert_eq!(expression.as_deref(), Some("MIT OR 0BSD"));
     }
 
     #[test]

@@ -8,12 +8,15 @@ mod fields;
 mod headers;
 mod metadata;
 mod sdist;
+mod startup;
 mod whole;
 mod zipped;
 
 pub use bounded::{ArchiveBounds, DIRECTORY_WEIGHT};
 pub use examine::{Examined, Unfit, examine};
+pub use fault::ArchiveFault;
 pub use fields::CoreMetadataFields;
-pub use metadata::is_dist_info;
+pub use metadata::{is_dist_info, metadata_of};
+pub use startup::has_startup_files;
 pub use whole::ReleaseMetadata;
 pub use zipped::{Around, ZipFault, find_in_zip};

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::super::support::{Asked, Canned, Content, FakeIndex, House, Larder, Setup, Wheel};
 use super::policies::{HIDDEN, policy, restrictions};
 use super::shown::{HTML, JSON, Shown, Through, links};
-use super::{Holding, NOW, PROJECTS, bytes_of, holding};
+use super::{Holding, NOW, PROJECTS, asks_inside, bytes_of, holding};
 
 const INDEX: &str = "corp/rules";
 
@@ -325,6 +325,11 @@ async fn hold_to_the_law(house: &House, server: &FakeIndex, case: &Case, held: &
     for name in PROJECTS {
         if case.is_hidden {
             is_never_heard(house, server, name, held, yaml).await;
+        }
+        if asks_inside(yaml) {
+            for file in held.iter().filter(|file| file.project == name) {
+                door.get(&format!("/{INDEX}/{}", file.path), &[]).await;
+            }
         }
         let (json, shown) = door.page(INDEX, name, JSON).await;
         let (html, shown_as_html) = door.page(INDEX, name, HTML).await;

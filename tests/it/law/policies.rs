@@ -7,7 +7,7 @@ use proptest::sample::{select, subsequence};
 use super::{MIRRORS, STAGES, bytes_of};
 
 /// The conditions of rules; each occurs in some policy.
-const CONDITIONS: [&str; 24] = [
+const CONDITIONS: [&str; 28] = [
     "project: six",
     "project: 'acme-*'",
     "project: /x$/",
@@ -28,6 +28,10 @@ const CONDITIONS: [&str; 24] = [
     "upstream: [m/one]",
     "advisory: malware",
     "status: [archived]",
+    "license: ['GPL-*']",
+    "license: [MIT, unknown]",
+    "startup_files: true",
+    "startup_files: false",
     "provenance: missing",
     "provenance: lost",
     "younger_than: 20d, unless: fixes_advisory",

@@ -19,8 +19,8 @@ use super::super::support::{House, Larder};
 use super::policies::{HIDDEN, Written, written};
 use super::shown::{JSON, Through};
 use super::{
-    Content, ENDINGS, MIRRORS, NOW, PROJECTS, STAGES, bytes_of, content, fill, index, listed,
-    project, stock,
+    Content, ENDINGS, MIRRORS, NOW, PROJECTS, STAGES, bytes_of, content, fill, index, license_of,
+    listed, project, stock,
 };
 
 /// Cases tried; each decides about some hundred files five times.
@@ -95,6 +95,8 @@ fn case(
         .iter()
         .find(|((at, held), _)| *at == owner && *held == name);
     let holding = holding.and_then(|(_, holding)| holding.as_ref());
+    let license = license_of(owner, file.filename.as_str()).unwrap_or("unknown");
+    given += &format!(", license: {license}");
     if is_mirror && holding.is_some_and(|holding| holding.is_archived) {
         given += ", status: archived";
     }
@@ -124,6 +126,18 @@ fn as_listed(content: &Content, owner: &str, name: &str, filename: &str) -> File
     file
 }
 
+/// Asks for every file of a project, so that what rules ask of their insides is known.
+async fn look_into_all(door: Through<'_>, content: &Content, asked: &str, name: &str) {
+    for ((at, held), holding) in content {
+        for known in holding.iter().flat_map(|holding| &holding.files) {
+            if *held == name {
+                let path = file_path(&listed(at, name, known));
+                door.get(&format!("/{asked}/{path}"), &[]).await;
+            }
+        }
+    }
+}
+
 /// Holds everything that one configuration says of a project through an index together.
 async fn one_verdict(
     house: &House,
@@ -138,13 +152,14 @@ async fn one_verdict(
         filename: None,
         versions: None,
     };
-    let explained = explain_verdicts(flows, &cx, &index(asked), &question)
-        .await
-        .unwrap();
     let door = Through {
         house,
         is_manage: is_hidden,
     };
+    look_into_all(door, content, asked, name).await;
+    let explained = explain_verdicts(flows, &cx, &index(asked), &question)
+        .await
+        .unwrap();
     let (_, shown) = door.page(asked, name, JSON).await;
     let passes = |yanked: &Option<String>| yanked.as_ref().is_none_or(|why| why == "broken");
     let on_page = shown.iter().filter(|(_, yanked)| passes(yanked));

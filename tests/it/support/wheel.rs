@@ -21,6 +21,8 @@ pub(crate) struct Wheel {
     description: String,
     data_bytes: u64,
     compression: CompressionMethod,
+    license: Option<String>,
+    extra: Vec<String>,
 }
 
 impl Wheel {
@@ -35,6 +37,8 @@ impl Wheel {
             description: String::new(),
             data_bytes: 0,
             compression: CompressionMethod::Deflated,
+            license: None,
+            extra: Vec::new(),
         }
     }
 
@@ -53,6 +57,18 @@ impl Wheel {
     /// Sets its `Requires-Python`.
     pub(crate) fn requires_python(mut self, specifier: &str) -> Self {
         self.requires_python = Some(specifier.to_owned());
+        self
+    }
+
+    /// Sets its `License-Expression`.
+    pub(crate) fn license(mut self, expression: &str) -> Self {
+        self.license = Some(expression.to_owned());
+        self
+    }
+
+    /// Adds an empty file of this name.
+    pub(crate) fn entry(mut self, name: &str) -> Self {
+        self.extra.push(name.to_owned());
         self
     }
 
@@ -80,6 +96,9 @@ impl Wheel {
         if let Some(specifier) = &self.requires_python {
             text.push_str(&format!("Requires-Python: {specifier}\n"));
         }
+        if let Some(expression) = &self.license {
+            text.push_str(&format!("License-Expression: {expression}\n"));
+        }
         for requirement in &self.requires {
             text.push_str(&format!("Requires-Dist: {requirement}\n"));
         }
@@ -104,6 +123,8 @@ impl Wheel {
             let data = Content::noise(7, self.data_bytes).to_vec();
             entries.push((format!("{module}/data.bin"), data));
         }
+        let extra = self.extra.iter().cloned();
+        entries.extend(extra.map(|name| (name, Vec::new())));
         entries.push((format!("{info}/METADATA"), self.metadata().into_bytes()));
         entries.push((format!("{info}/WHEEL"), wheel.into_bytes()));
         let record = record(&entries, &format!("{info}/RECORD"));

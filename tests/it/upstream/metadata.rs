@@ -1,7 +1,7 @@
 //! `METADATA` out of a wheel, by ranges.
 
 use cheesecloth::testing::model::Filename;
-use cheesecloth::testing::upstream::{InvalidWheel, WheelMetadata};
+use cheesecloth::testing::upstream::{InvalidWheel, WheelAnswer};
 
 use super::{project, upstream};
 use crate::support::{Content, FakeIndex, Fault, Listed, Project, Setup, Wheel};
@@ -23,7 +23,7 @@ fn holding(content: Vec<u8>) -> FakeIndex {
         .start()
 }
 
-async fn metadata(index: &FakeIndex) -> WheelMetadata {
+async fn metadata(index: &FakeIndex) -> WheelAnswer<bytes::Bytes> {
     let answer = upstream(index.url())
         .wheel_metadata(&index.at(PATH), &filename())
         .await;
@@ -55,7 +55,7 @@ async fn metadata_of_a_big_wheel_costs_a_small_part_of_it() {
     let index = holding(wheel.build());
     assert_eq!(
         metadata(&index).await,
-        WheelMetadata::Found(wheel.metadata().into())
+        WheelAnswer::Found(wheel.metadata().into())
     );
     assert_eq!(index.journal().count(PATH), 1);
     assert!(asked_bytes(&index) < 100_000, "{}", asked_bytes(&index));
@@ -65,7 +65,7 @@ async fn metadata_of_a_big_wheel_costs_a_small_part_of_it() {
     let index = holding(wheel.build());
     assert_eq!(
         metadata(&index).await,
-        WheelMetadata::Found(wheel.metadata().into())
+        WheelAnswer::Found(wheel.metadata().into())
     );
     assert!(asked_bytes(&index) < 400_000, "{}", asked_bytes(&index));
 }
@@ -74,10 +74,10 @@ async fn metadata_of_a_big_wheel_costs_a_small_part_of_it() {
 async fn without_ranges_the_whole_wheel_is_needed() {
     let index = holding(Wheel::new("big", "1.0").data(1 << 20).build());
     index.change(Setup::without_ranges);
-    assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole);
+    assert_eq!(metadata(&index).await, WheelAnswer::NeedWhole);
     for status in [400, 403, 405, 412, 416, 500, 501] {
         index.misbehave(PATH, Fault::new().status(status));
-        assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole, "{status}");
+        assert_eq!(metadata(&index).await, WheelAnswer::NeedWhole, "{status}");
     }
 }
 
@@ -94,7 +94,7 @@ async fn a_range_that_upstream_misreads_leads_to_the_whole_wheel() {
         String::new(),
     ] {
         index.misbehave(PATH, Fault::new().header("content-range", &told));
-        assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole, "{told}");
+        assert_eq!(metadata(&index).await, WheelAnswer::NeedWhole, "{told}");
     }
 }
 
@@ -119,7 +119,7 @@ async fn a_wheel_that_changes_between_two_ranges_is_not_spliced() {
     let wheel = Wheel::new("big", "1.0").description(&description);
     let index = holding(wheel.build());
     index.misbehave(PATH, Fault::new().header("etag", "\"before\"").times(1));
-    assert_eq!(metadata(&index).await, WheelMetadata::NeedWhole);
+    assert_eq!(metadata(&index).await, WheelAnswer::NeedWhole);
     assert_eq!(index.journal().count(PATH), 2);
 }
 
@@ -128,15 +128,15 @@ async fn a_missing_wheel_is_missing_and_a_bad_one_is_bad() {
     let index = holding(b"this is no archive".to_vec());
     let answer = metadata(&index).await;
     assert!(
-        matches!(answer, WheelMetadata::Invalid(InvalidWheel::Archive(_))),
+        matches!(answer, WheelAnswer::Invalid(InvalidWheel::Archive(_))),
         "{answer:?}"
     );
     let index = holding(Wheel::new("other", "1.0").build());
     let answer = metadata(&index).await;
     assert!(
-        matches!(answer, WheelMetadata::Invalid(InvalidWheel::Project { .. })),
+        matches!(answer, WheelAnswer::Invalid(InvalidWheel::Project { .. })),
         "{answer:?}"
     );
     index.change(|_| Setup::default());
-    assert_eq!(metadata(&index).await, WheelMetadata::NotFound);
+    assert_eq!(metadata(&index).await, WheelAnswer::NotFound);
 }

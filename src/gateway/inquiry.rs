@@ -1,0 +1,208 @@
+//! Looks into files for what rules need and no index states: licences, startup files
+//! (docs/adr/0052-what-stands-inside-a-file.md).
+//!
+//! What was found is kept with the other learned facts, by the file's digest, and is not looked for again.
+//! A page has some of its files looked into, the newest first, and waits for them only so long; a file that
+//! is asked for is looked into before it is decided on. What cannot be found out now stays unknown, and a
+//! rule that needs it refuses.
+
+use std::sync::Arc;
+
+use futures_util::{StreamExt as _, stream};
+use url::Url;
+
+use crate::cache::Flights;
+use crate::gateway::context::Context;
+use crate::gateway::core::Core;
+use crate::gateway::error::{Error, Flow};
+use crate::gateway::fill::Wholes;
+use crate::gateway::learn::{Fact, Learning};
+use crate::gateway::outcome::upstream_error;
+use crate::gateway::sidecar::Sidecars;
+use crate::gateway::tickets::{Grant, Inquiry};
+use crate::model::{
+    IndexName, Inside, Kind, License, LicenseExpression, ProjectName, Sha256, StartupFiles,
+};
+use crate::page::has_sidecar;
+use crate::policy::Needs;
+use crate::protocol::{ArchiveFault, CoreMetadataFields};
+use crate::telemetry::UpstreamResult;
+use crate::upstream::{InvalidWheel, WheelAnswer, core_metadata_of_file, startup_files_of_file};
+
+/// Files that are looked into side by side: more would not be sooner, and upstreams notice.
+const AT_ONCE: usize = 8;
+
+/// Looks into files.
+#[derive(Debug)]
+pub struct Inquiries {
+    core: Arc<Core>,
+    sidecars: Arc<Sidecars>,
+    wholes: Arc<Wholes>,
+    learning: Arc<Learning>,
+    running: Flights<(IndexName, Sha256, Needs), Flow<()>>,
+}
+
+impl Inquiries {
+    pub fn new(sidecars: Arc<Sidecars>, wholes: Arc<Wholes>, learning: Arc<Learning>) -> Self {
+        let core = Arc::clone(&sidecars.core);
+        Self {
+            running: core.flights(),
+            core,
+            sidecars,
+            wholes,
+            learning,
+        }
+    }
+
+    /// Looks into files, and waits for that only so long; what takes longer goes on.
+    pub async fn settle(self: &Arc<Self>, cx: &Context, inquiries: &[Inquiry]) {
+        let asked = stream::iter(inquiries.to_vec()).map(|inquiry| {
+            let (inquiries, cx) = (Arc::clone(self), cx.clone());
+            async move { inquiries.settle_one(&cx, &inquiry).await }
+        });
+        let all = asked.buffer_unordered(AT_ONCE).for_each(|()| async {});
+        let wait = self.core.settings.limits.work.inquiry_wait;
+        if tokio::time::timeout(wait, all).await.is_err() {
+            let project = inquiries
+                .first()
+                .map(|one| one.grant.file.item().filename.project());
+            tracing::warn!(
+                ?project,
+                "looking into files takes long, the page goes out without"
+            );
+        }
+    }
+
+    /// Looks into a file.
+    pub async fn settle_one(self: &Arc<Self>, cx: &Context, inquiry: &Inquiry) {
+        let key = (inquiry.grant.owner.clone(), inquiry.sha256, inquiry.needs);
+        let (inquiries, own_cx, own) = (Arc::clone(self), cx.clone(), inquiry.clone());
+        let joined = self.running.join(key, move || async move {
+            let found = inquiries.look_into(&own_cx, &own).await?;
+            let fact = Fact::Inside(own.sha256, found);
+            let learning = Arc::clone(&inquiries.learning);
+            let work = move || learning.learn(&own.grant, fact);
+            let _ = tokio::task::spawn_blocking(work).await;
+            Ok(())
+        });
+        let file = &inquiry.grant.file.item().filename;
+        match joined.await.map(|joined| joined.value) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%file, %error, "what stands inside is not known yet"),
+            Err(busy) => tracing::warn!(%file, %busy, "what stands inside is not known yet"),
+        }
+    }
+
+    async fn look_into(&self, cx: &Context, inquiry: &Inquiry) -> Flow<Inside> {
+        let Inquiry { grant, needs, .. } = inquiry;
+        let mut found = Inside::default();
+        if needs.license {
+            found.license = self.license(cx, grant).await?;
+        }
+        if needs.startup_files {
+            found.startup_files = self.startup_files(cx, grant).await?;
+        }
+        Ok(found)
+    }
+
+    async fn license(&self, cx: &Context, grant: &Grant) -> Flow<License> {
+        let file = grant.file.item();
+        let project = file.filename.project();
+        if has_sidecar(file) {
+            let (found, _) = self.sidecars.metadata(cx, grant).await?;
+            let found = found.map(|small| license_in(&small.bytes, project));
+            return Ok(found.unwrap_or(License::Unknown));
+        }
+        if file.filename.kind() == Kind::Wheel {
+            // It has none that could be served.
+            return Ok(License::Unknown);
+        }
+        let read = self
+            .wholes
+            .read(cx, grant, core_metadata_of_file, is_beyond_bounds);
+        match read.await? {
+            Ok(found) => Ok(found.map_or(License::Unknown, |found| license_in(&found, project))),
+            Err(ArchiveFault::Io(error)) => Err(Error::internal("read a file", error)),
+            Err(_) => Ok(License::Unknown),
+        }
+    }
+
+    async fn startup_files(&self, cx: &Context, grant: &Grant) -> Flow<StartupFiles> {
+        let held = self
+            .wholes
+            .read_held(grant, startup_files_of_file, InvalidWheel::is_beyond);
+        let found = match held.await? {
+            Some(found) => found,
+            None => self.startup_files_upstream(cx, grant).await?,
+        };
+        match found {
+            Ok(true) => Ok(StartupFiles::Present),
+            Ok(false) => Ok(StartupFiles::Absent),
+            Err(InvalidWheel::Io(why)) => {
+                Err(Error::internal("read a wheel", std::io::Error::other(why)))
+            }
+            Err(
+                InvalidWheel::Archive(_)
+                | InvalidWheel::Layout(_)
+                | InvalidWheel::Project { .. }
+                | InvalidWheel::TooLarge(_),
+            ) => Ok(StartupFiles::Unreadable),
+        }
+    }
+
+    /// From the directory at the wheel's end, or if it cannot be had alone, from the whole wheel.
+    async fn startup_files_upstream(
+        &self,
+        cx: &Context,
+        grant: &Grant,
+    ) -> Flow<Result<bool, InvalidWheel>> {
+        let file = grant.file.item();
+        let upstream = cx.generation.upstreams.get(&grant.owner);
+        let url = file.url.as_deref().and_then(|url| Url::parse(url).ok());
+        let (Some(upstream), Some(url)) = (upstream, url) else {
+            let message = format!("{} cannot be asked for {}", grant.owner, file.filename);
+            return Err(Error::bad_gateway(message));
+        };
+        if self.core.settings.offline {
+            return Err(self.core.not_asked(&file.filename));
+        }
+        let counts_as = |answer: &WheelAnswer<bool>| match answer {
+            WheelAnswer::Found(_) | WheelAnswer::NeedWhole => UpstreamResult::Fetched,
+            WheelAnswer::NotFound => UpstreamResult::Absent,
+            WheelAnswer::Invalid(_) => UpstreamResult::Invalid,
+        };
+        let asked = upstream.wheel_startup_files(&url, &file.filename);
+        let answer = self.core.ask_upstream(&grant.owner, counts_as, asked).await;
+        match answer.map_err(upstream_error)? {
+            WheelAnswer::Found(found) => Ok(Ok(found)),
+            WheelAnswer::Invalid(error) => Ok(Err(error)),
+            WheelAnswer::NotFound => Err(Error::not_found(format!("error 404 getting {url}"))),
+            WheelAnswer::NeedWhole => {
+                let read =
+                    self.wholes
+                        .read(cx, grant, startup_files_of_file, InvalidWheel::is_beyond);
+                read.await
+            }
+        }
+    }
+}
+
+/// What core metadata says of the licence; that of another project says nothing.
+fn license_in(metadata: &[u8], project: &ProjectName) -> License {
+    let fields = CoreMetadataFields::parse(metadata).ok();
+    let is_of = |fields: &CoreMetadataFields| {
+        ProjectName::parse(&fields.name).is_ok_and(|name| name == *project)
+    };
+    let stated = fields
+        .filter(is_of)
+        .and_then(|fields| fields.license_expression);
+    let read = stated.and_then(|stated| LicenseExpression::parse(&stated).ok());
+    read.map_or(License::Unknown, |read| License::Stated(Arc::new(read)))
+}
+
+fn is_beyond_bounds(fault: &ArchiveFault) -> bool {
+    matches!(
+        fault,
+        ArchiveFault::Directory(_) | ArchiveFault::Metadata(_)
+    )
+}

@@ -191,8 +191,7 @@ async fn one_verdict(
         "{at}"
     );
     // What a rule asks of other files, a test would have to list.
-    let generation = house.flows().core.generation();
-    let stack = generation.policies.stack(&index(asked)).unwrap();
+    let stack = cx.generation.policies.stack(&index(asked)).unwrap();
     let is_alone = !stack.view(&project(name)).asks_for_siblings();
     if is_alone && !verdicts.is_empty() {
         let bench = Bench {

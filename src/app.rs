@@ -20,6 +20,7 @@ mod lock;
 mod move_records;
 mod moving;
 mod neighbours;
+mod notices;
 mod notify;
 mod open_records;
 mod owner;

@@ -29,6 +29,7 @@ mod journal;
 mod listen;
 mod model;
 mod moving;
+mod notify;
 mod page;
 mod policy;
 mod protocol;

@@ -11,6 +11,7 @@ use crate::config::{Config, Doors, Loaded, Named};
 use crate::feed::Keeper;
 use crate::gateway::{Configuration, Generation};
 use crate::model::{Fault, Faults};
+use crate::notify::Notifier;
 use crate::policy::{IndexDocument, check_orphans};
 
 /// What the last reading came across, for the watcher.
@@ -37,6 +38,8 @@ pub(super) struct Files {
     pub(super) maker: Maker,
     /// What is held of feeds.
     pub(super) feeds: Arc<Keeper>,
+    /// Who is told of what happens.
+    pub(super) notifier: Arc<Notifier>,
     /// Includes the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
     /// The settings at the start, most of which stay until the next one.
@@ -90,6 +93,7 @@ impl Configuration for Files {
         self.feeds.give(&mut loaded.documents);
         let generation = self.maker.next(number, &loaded, stored)?;
         self.feeds.adopt(&loaded.documents);
+        self.notifier.adopt(&loaded.config.notify);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

@@ -127,7 +127,7 @@ fn account_for(
     folder: &Path,
     report: &ImportReport,
 ) -> anyhow::Result<()> {
-    let audit = audit_log(config, &house.metrics)?;
+    let audit = audit_log(config, &house.metrics, None)?;
     let mut event = AuditEvent::new(house.clock.now(), AuditKind::Import);
     let detail = format!(
         "{}: {} users, {} indexes, {} releases, {} files",

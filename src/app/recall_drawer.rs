@@ -192,7 +192,7 @@ impl RecallDrawer {
 
     /// Opened before anything is changed: what cannot be accounted for is not done.
     fn audit(&self) -> anyhow::Result<Arc<AuditLog>> {
-        audit_log(&self.loaded.config, &metrics()?)
+        audit_log(&self.loaded.config, &metrics()?, None)
     }
 }
 

@@ -11,12 +11,13 @@ use crate::app::accounts::AccountOptions;
 use crate::app::files::{Files, Reading};
 use crate::app::house::House;
 use crate::app::lock::DataLock;
+use crate::app::notices::Notices;
 use crate::app::notify::Notify;
 use crate::app::recalls::JournalTells;
 use crate::app::reload::Reloader;
 use crate::app::setup::Setup;
 use crate::app::starting::Starting;
-use crate::app::streams::{access_log, audit_log, log_format, metrics};
+use crate::app::streams::{access_log, log_format, metrics};
 use crate::app::words::{FirstRun, warn_of};
 use crate::app::work::{hear, runtime};
 use crate::app::{accounts, data, descriptors, feeds, gateway_id, journal, succession};
@@ -69,16 +70,16 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     house.take_records(&config, is_upgrade)?;
     let accounts = open_accounts(&house, &config, &options)?;
     let access = access_log(log, &house.metrics)?;
-    let audit = audit_log(&config, &house.metrics)?;
-    let rules = accounts::rules(&options, &config);
+    let notices = Notices::start(&house, &config)?;
     let House { work, flows, .. } = &house;
     let journal = journal::start(&house, &config);
-    let doorway = house.doorway(&access, &audit, &journal);
+    let doorway = house.doorway(&access, &notices.audit, &journal);
     let reading = Reading::of(named, &config);
     let files = Files {
         setup: setup.clone(),
         maker: house.maker.clone(),
         feeds: Arc::clone(&house.feeds),
+        notifier: Arc::clone(&notices.notifier),
         loaded,
         at_start: config.clone(),
         reading: Arc::clone(&reading),
@@ -88,8 +89,8 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
         flows: Arc::clone(flows),
         accounts: Arc::clone(&accounts),
         generations: Arc::clone(&generations),
-        rules,
-        audit: Arc::clone(&audit),
+        rules: accounts::rules(&options, &config),
+        audit: Arc::clone(&notices.audit),
         doors: house.doors.clone(),
         deliveries: Arc::new(JournalTells::of(&config.data, Some(&journal))),
     });
@@ -103,7 +104,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(of_notice));
     let chores = house.start_chores(accounts, Arc::clone(&generations), &config, &stop);
-    feeds::start(&house, &generations, &audit, stop.clone());
+    feeds::start(&house, &generations, &notices.audit, stop.clone());
     work.spawn(notify.clone().live((setup.env)("WATCHDOG_USEC")));
     house.watch_fleet();
     drop(starting);
@@ -114,7 +115,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     house.work.block_on(journal.stop());
     house.end(chores);
     access.stop();
-    audit.stop();
+    notices.stop();
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use prometheus::Registry;
 
 use crate::config::{Config, LogStyle};
-use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, Hearing, LogFormat, Metrics};
 
 pub(super) fn metrics() -> anyhow::Result<Metrics> {
     let version = env!("CARGO_PKG_VERSION");
@@ -21,9 +21,13 @@ pub(super) fn log_format(config: &Config, is_terminal: bool) -> LogFormat {
     }
 }
 
-pub(super) fn audit_log(config: &Config, metrics: &Metrics) -> anyhow::Result<Arc<AuditLog>> {
+pub(super) fn audit_log(
+    config: &Config,
+    metrics: &Metrics,
+    hearing: Option<&Hearing>,
+) -> anyhow::Result<Arc<AuditLog>> {
     let data = &config.data;
-    let log = AuditLog::open(data, &config.limits.audit, metrics.audit_failed());
+    let log = AuditLog::open(data, &config.limits.audit, metrics.audit_failed(), hearing);
     let opened = log.with_context(|| format!("open the audit log in {}", data.display()));
     opened.map(Arc::new)
 }

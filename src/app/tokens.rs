@@ -131,7 +131,7 @@ impl TokenDrawer {
 
     /// The audit log, opened before anything is changed: what cannot be accounted for is not done.
     fn audit(&self) -> anyhow::Result<Arc<AuditLog>> {
-        audit_log(&self.config, &metrics()?)
+        audit_log(&self.config, &metrics()?, None)
     }
 
     fn account_for(&self, audit: &AuditLog, id: &str, detail: String) {

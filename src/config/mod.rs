@@ -23,6 +23,7 @@ mod logins;
 mod manage;
 mod named;
 mod network;
+mod notify;
 mod ourselves;
 mod pip;
 mod put_rules;

@@ -11,8 +11,9 @@ use crate::config::limits::LIMIT_KEYS;
 use crate::config::manage::{MANAGE, ManageSources};
 use crate::config::network::Network;
 use crate::config::records::{RECORDS, RecordsSources};
+use crate::config::notify::{WEBHOOKS, WebhookSource};
 use crate::config::slots::{Section, put, twice};
-use crate::config::{door_document, limits};
+use crate::config::{door_document, limits, notify};
 use crate::model::{DoorName, Fault, Limits, Location};
 use crate::policy::{
     Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, YamlKey, key, many, one,
@@ -37,6 +38,7 @@ pub(super) const SERVER: &[YamlKey] = &[
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("manage", Shape::Table(&[MANAGE]), "", "who may manage what, read at the start"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
+    key("notify", WEBHOOKS, "", "webhooks that are told of refusals, recalls and feeds of advisories in trouble"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -118,6 +120,7 @@ pub(super) struct Server {
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
     pub(super) undeclared: Option<Placed<Undeclared>>,
+    pub(super) notify: Vec<WebhookSource>,
     limits_named: HashMap<&'static str, Location>,
 }
 
@@ -177,6 +180,9 @@ impl Server {
         if let Some(node) = fields.node("manage") {
             let fields = notes.fields(node, &[MANAGE]);
             self.manage.add(Section::new("manage.", &fields, notes));
+        }
+        if let Some(node) = fields.node("notify") {
+            self.notify.extend(notify::read(node, notes));
         }
         if let Some(node) = fields.node("devpi") {
             let fields = notes.fields(node, &[DEVPI]);

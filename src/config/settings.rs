@@ -8,13 +8,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
-use crate::config::door_sources;
 use crate::config::doors::Doors;
 use crate::config::journal::{JournalConfig, JournalSources};
 use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
 use crate::config::server::{LogStyle, SERVER, Server, Undeclared};
-use crate::model::{DoorName, Fault, IndexName, Limits, Login, Secret};
+use crate::config::{door_sources, notify};
+use crate::model::{DoorName, Fault, IndexName, Limits, Login, Secret, Webhook};
 use crate::policy::{Bytes, Notes, Placed, Shape, Table, Word, keys};
 
 /// Everything the server needs to know besides indexes and policies.
@@ -42,6 +42,8 @@ pub struct Config {
     pub manage: ManageConfig,
     /// The devpi-servers behind this gateway, if any.
     pub devpi: Option<DevpiConfig>,
+    /// Whom to tell of what happens.
+    pub notify: Vec<Webhook>,
     /// How to log in to a mirror's upstream, where that is needed.
     pub logins: BTreeMap<IndexName, Login>,
     /// Root's password at the first start, from the environment.
@@ -181,6 +183,7 @@ pub(super) fn resolve(
         journal: resolve_journal(server.journal),
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
+        notify: notify::resolve(server.notify, env, notes),
         logins: BTreeMap::new(),
         root_password: variable(env, "CHEESECLOTH_ROOT_PASSWORD")
             .or_else(|| variable(env, "DEVPI_PASSWORD"))

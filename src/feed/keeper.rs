@@ -74,6 +74,8 @@ struct Kept {
     due: Instant,
     failures: u32,
     is_asked: bool,
+    /// Whether it was told that what is held is too old.
+    is_told_stale: bool,
 }
 
 impl Keeper {
@@ -166,6 +168,7 @@ impl Keeper {
             due: Instant::now() + wait,
             failures: 0,
             is_asked: false,
+            is_told_stale: false,
         }
     }
 
@@ -307,11 +310,8 @@ impl Keeper {
                     .map_or(0, |one| one.advisories.len());
                 let after = held.advisories.len();
                 tracing::info!(feed = %name, before, "new advisories, {after} of them");
-                audit.record(event(
-                    now,
-                    name,
-                    &format!("{before} advisories before, {after} now"),
-                ));
+                let what = format!("{before} advisories before, {after} now");
+                audit.record(event(now, AuditKind::Feed, name, &what));
                 kept.note = Some(note);
                 kept.feed.held = Some(held);
                 (FeedResult::New, every, true)
@@ -324,6 +324,7 @@ impl Keeper {
             }
         };
         kept.failures = 0;
+        kept.is_told_stale = false;
         self.parts.metrics.fetched(name, result);
         kept.due = Instant::now() + jittered(pause);
         is_wanted
@@ -339,28 +340,32 @@ impl Keeper {
         audit: &AuditLog,
     ) -> (FeedResult, Duration) {
         let freshness = kept.feed.freshness();
-        let held = match freshness.is_stale(now) {
+        let is_stale = freshness.is_stale(now);
+        let held = match is_stale {
             true => format!("{}, too old to be relied on", freshness.words(now)),
             false => freshness.words(now),
         };
+        let is_news = match &error {
+            NotFetched::Shrunk { .. } => {
+                let note = kept.note.as_ref();
+                note.is_none_or(|note| note.shrunk_since.is_none())
+            }
+            NotFetched::Invalid(_) => true,
+            NotFetched::Feed(_) | NotFetched::Disk(_) => kept.failures == 0,
+        };
+        if is_news || is_stale && !kept.is_told_stale {
+            let what = format!("{error}; {held}");
+            audit.record(event(now, AuditKind::FeedTrouble, name, &what));
+        }
+        kept.is_told_stale = is_stale;
         tracing::error!(feed = %name, %error, "feed not exchanged: {held}");
         let every = kept.feed.every;
         match error {
             NotFetched::Shrunk { ref note, .. } => {
-                if kept
-                    .note
-                    .as_ref()
-                    .is_none_or(|one| one.shrunk_since.is_none())
-                {
-                    audit.record(event(now, name, &error.to_string()));
-                }
                 kept.note = Some((**note).clone());
                 (FeedResult::Refused, every)
             }
-            NotFetched::Invalid(_) => {
-                audit.record(event(now, name, &error.to_string()));
-                (FeedResult::Refused, every)
-            }
+            NotFetched::Invalid(_) => (FeedResult::Refused, every),
             NotFetched::Feed(FeedError::Disk(_) | FeedError::Upstream(_)) | NotFetched::Disk(_) => {
                 let doubled = 2_u32.saturating_pow(kept.failures.min(16));
                 kept.failures += 1;
@@ -371,8 +376,8 @@ impl Keeper {
     }
 }
 
-fn event(now: Timestamp, feed: &str, what: &str) -> AuditEvent {
-    let mut event = AuditEvent::new(now, AuditKind::Feed);
+fn event(now: Timestamp, kind: AuditKind, feed: &str, what: &str) -> AuditEvent {
+    let mut event = AuditEvent::new(now, kind);
     event.detail = Some(format!("feed {feed}: {what}").into());
     event
 }

@@ -312,6 +312,25 @@ limits! {
         osv_answers: usize in Count, "3000",
             "advisories in one answer, as at OSV: the rest comes with the next page";
     }
+    /// What is told to webhooks.
+    notify: NotifyLimits {
+        notify_gather: Duration in Time, "10s", at least "10ms",
+            "how long events gather before they are posted: a build asks for a refused file many times within seconds";
+        notify_waiting: usize in Count, "1000", at least "1",
+            "different events that wait for one webhook, some hundred kilobytes; what is more is counted and left out: nobody reads a thousand";
+        notify_batch: usize in Count, "100", at least "1",
+            "events in one post: some tens of kilobytes, which chats and trackers take";
+        notify_timeout: Duration in Time, "10s", at least "100ms",
+            "for one post and its answer: a webhook has to note it down, not to work on it";
+        notify_retry: Duration in Time, "1s", at least "10ms",
+            "pause before a post that failed is tried again, doubling";
+        notify_retry_max: Duration in Time, "5m", at least "10ms",
+            "to which that pause grows: what is back should be told soon";
+        notify_keep: Duration in Time, "6h", at least "0s",
+            "how long a post is tried again before it is dropped: a chat that is down in the night is back by then";
+        notify_stop: Duration in Time, "3s", at least "0s",
+            "for what waits when the server stops: a webhook that takes longer is not told of it";
+    }
     /// How much of the audit log is kept.
     audit: AuditLimits {
         changes_file: u64 in Bytes, "64MiB",

@@ -25,6 +25,7 @@ mod specifier;
 mod status;
 mod units;
 mod version;
+mod webhook;
 
 pub use address::{Reach, client_network};
 pub use ascii::to_ascii;
@@ -37,7 +38,7 @@ pub use inside::{Inside, License, StartupFiles};
 pub use license::{LicenseExpression, LicenseTerm, license_ids};
 pub use limits::{
     AuditLimits, DoorLimits, FeedLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits,
-    OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
+    NotifyLimits, OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
 };
 pub use location::{Fault, Faults, Location, suggest};
 pub use login::{Login, Secret};
@@ -50,6 +51,7 @@ pub use specifier::{InvalidSpecifier, VersionMatch, VersionSpecifiers};
 pub use status::{ProjectState, ProjectStatus};
 pub use units::{format_bytes, format_duration, parse_bytes, parse_duration};
 pub use version::Version;
+pub use webhook::{NoticeKind, Webhook};
 
 /// An instant in UTC. Time is always an argument below the second floor, never read from a clock.
 pub type Timestamp = jiff::Timestamp;

@@ -7,6 +7,8 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use prometheus::IntCounter;
 
@@ -26,6 +28,9 @@ pub const AUDIT_FILE: &str = "audit.jsonl";
 /// The file of refusals, next to it.
 pub const REFUSALS_FILE: &str = "refusals.jsonl";
 
+/// Whoever is told of each event.
+pub type Hearing = Arc<dyn Fn(&AuditEvent) + Send + Sync>;
+
 /// The streams of audit events.
 #[derive(Debug)]
 pub struct AuditLog {
@@ -35,16 +40,24 @@ pub struct AuditLog {
 }
 
 impl AuditLog {
-    /// Opens or continues the files of a folder. `failed` counts events that could not be written.
+    /// Opens or continues the files of a folder. `failed` counts events that could not be written; `hearing`
+    /// is told of each event on the thread that writes it, so that no request waits for whoever listens.
     ///
     /// # Errors
     /// When a file cannot be opened for appending, or no thread can be started.
-    pub fn open(folder: &Path, limits: &AuditLimits, failed: IntCounter) -> io::Result<Self> {
+    pub fn open(
+        folder: &Path,
+        limits: &AuditLimits,
+        failed: IntCounter,
+        hearing: Option<&Hearing>,
+    ) -> io::Result<Self> {
         let rotating =
             |name, size_max, kept| Rotating::open(&folder.join(name), Rotation { size_max, kept });
         let changes = rotating(AUDIT_FILE, limits.changes_file, limits.changes_files)?;
         let refusals = rotating(REFUSALS_FILE, limits.refusals_file, limits.refusals_files)?;
         let (changes, refusals) = (Changes(changes), Refusals::new(refusals));
+        let changes = Heard(changes, hearing.cloned());
+        let refusals = Heard(refusals, hearing.cloned());
         Ok(Self {
             changes: LineWriter::start("audit log", QUEUE_MAX, changes, failed.clone())?,
             refusals: LineWriter::start("refusals", QUEUE_MAX, refusals, failed.clone())?,
@@ -87,7 +100,32 @@ fn is_refusal(kind: AuditKind) -> bool {
         | AuditKind::Import
         | AuditKind::Reload
         | AuditKind::Feed
+        | AuditKind::FeedTrouble
         | AuditKind::Recall => false,
+    }
+}
+
+/// Writes events down, and tells whoever listens.
+struct Heard<S>(S, Option<Hearing>);
+
+impl<S: Sink<AuditEvent>> Sink<AuditEvent> for Heard<S> {
+    fn write(&mut self, event: &AuditEvent) -> io::Result<()> {
+        if let Some(hearing) = &self.1 {
+            hearing(event);
+        }
+        self.0.write(event)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+
+    fn settles_after(&self) -> Option<Duration> {
+        self.0.settles_after()
+    }
+
+    fn settle(&mut self) -> io::Result<()> {
+        self.0.settle()
     }
 }
 
@@ -132,7 +170,8 @@ mod tests {
     fn a_clean_stop_loses_nothing_and_a_new_start_continues() {
         let folder = tempfile::tempdir().unwrap();
         for start in [0, 5_000] {
-            let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap();
+            let log =
+                AuditLog::open(folder.path(), &AuditLimits::default(), failed(), None).unwrap();
             let record = |number| log.record(event(AuditKind::Upload, number));
             std::thread::scope(|scope| {
                 scope.spawn(|| (start..start + 2_500).for_each(record));
@@ -154,7 +193,8 @@ mod tests {
         ] {
             let path = folder.path().join(name);
             for number in 1..=2 {
-                let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap();
+                let log =
+                    AuditLog::open(folder.path(), &AuditLimits::default(), failed(), None).unwrap();
                 log.record(event(kind, number));
                 log.stop();
                 drop(log);
@@ -162,7 +202,7 @@ mod tests {
                 let torn = [&whole[..], &whole[..whole.len() / 3]].concat();
                 std::fs::write(&path, torn).unwrap();
             }
-            drop(AuditLog::open(folder.path(), &AuditLimits::default(), failed()).unwrap());
+            drop(AuditLog::open(folder.path(), &AuditLimits::default(), failed(), None).unwrap());
             assert_eq!(details(&path), [1, 2], "{name}");
         }
     }
@@ -176,7 +216,7 @@ mod tests {
             refusals_file: 1 << 10,
             refusals_files: 1,
         };
-        let log = AuditLog::open(folder.path(), &limits, failed()).unwrap();
+        let log = AuditLog::open(folder.path(), &limits, failed(), None).unwrap();
         log.record(event(AuditKind::Upload, 1));
         for number in 0..10_000 {
             for kind in [
@@ -197,7 +237,8 @@ mod tests {
     fn an_event_that_cannot_be_written_is_counted() {
         let failed = failed();
         let folder = tempfile::tempdir().unwrap();
-        let log = AuditLog::open(folder.path(), &AuditLimits::default(), failed.clone()).unwrap();
+        let log =
+            AuditLog::open(folder.path(), &AuditLimits::default(), failed.clone(), None).unwrap();
         log.stop();
         log.record(event(AuditKind::Login, 1));
         log.record(event(AuditKind::Denied, 1));

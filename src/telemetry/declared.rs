@@ -121,6 +121,12 @@ metrics! {
         "Advisories about Python that are held of a feed.", &["feed"]);
     feed_fetches: new.counters("advisory_feed_fetches_total",
         "Attempts to fetch a feed of advisories, by how they went.", &["feed", "result"]);
+    notify_posts: new.counters("notify_posts_total",
+        "Posts to webhooks, by host and how they went.", &["webhook", "result"]);
+    notify_dropped: new.counters("notify_events_dropped_total",
+        "Events that a webhook is not told of: too many waited, it refused them, or could not be reached in time.", &["webhook"]);
+    notify_waiting: new.gauges("notify_events_waiting",
+        "Different events that wait for a webhook.", &["webhook"]);
     quarantined: new.gauge("private_files_quarantined",
         "Private files without a record, kept because records and files do not belong together.");
 }

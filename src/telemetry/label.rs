@@ -200,6 +200,16 @@ labels! {
         Refused = "refused",
     }
 
+    /// How a post to a webhook went.
+    PostResult {
+        /// It was taken.
+        Delivered = "delivered",
+        /// It may be taken later.
+        Failed = "failed",
+        /// It will never be.
+        Refused = "refused",
+    }
+
     /// What an audit event is about.
     AuditKind {
         /// A policy refused something, or an upload, push or deletion was refused.
@@ -226,8 +236,10 @@ labels! {
         Import = "import",
         /// The policies were read again.
         Reload = "reload",
-        /// A feed of advisories was exchanged, or what came was refused.
+        /// A feed of advisories was exchanged.
         Feed = "feed",
+        /// A feed of advisories did not come, was of no use, or is too old to be relied on.
+        FeedTrouble = "feed_trouble",
         /// Something was recalled, or a recall was withdrawn.
         Recall = "recall",
     }

@@ -20,6 +20,7 @@ use crate::telemetry::label::{
     WaitFor,
 };
 use crate::telemetry::lookups::LookUps;
+use crate::telemetry::notify::NotifyMetrics;
 use crate::telemetry::waits::WaitMeter;
 
 /// The metrics, registered once.
@@ -96,6 +97,12 @@ impl Metrics {
     #[must_use]
     pub fn journal(&self) -> JournalMetrics {
         JournalMetrics::of(&self.all)
+    }
+
+    /// The numbers of posts to webhooks.
+    #[must_use]
+    pub fn notify(&self) -> NotifyMetrics {
+        NotifyMetrics::of(&self.all)
     }
 
     /// The numbers of feeds of advisories.

@@ -22,13 +22,14 @@ mod line_writer;
 mod logging;
 mod lookups;
 mod metrics;
+mod notify;
 mod refusals;
 mod rotating;
 mod torn;
 mod waits;
 
 pub use access::{AccessLine, AccessLog};
-pub use audit::AuditLog;
+pub use audit::{AuditLog, Hearing};
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
 pub use event::AuditEvent;
@@ -36,10 +37,11 @@ pub use feed::FeedMetrics;
 pub use gathered::thread_number;
 pub use journal::JournalMetrics;
 pub use label::{
-    AuditKind, CacheKind, Damage, FeedResult, Label, LabelSet, LookUp, Mode, ServerResult,
-    Staleness, Tier, TurnedAway, UpstreamResult, WaitFor,
+    AuditKind, CacheKind, Damage, FeedResult, Label, LabelSet, LookUp, Mode, PostResult,
+    ServerResult, Staleness, Tier, TurnedAway, UpstreamResult, WaitFor,
 };
 pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};
 pub use metrics::Metrics;
+pub use notify::NotifyMetrics;
 pub use waits::{HeldPermits, Permits, WaitMeter};

@@ -54,6 +54,7 @@ mod manual;
 mod memory;
 mod moving;
 mod never_wait;
+mod notices;
 mod odd_content;
 mod outside;
 mod pages;

@@ -209,7 +209,12 @@ pub(super) fn open_with(limits: DoorLimits, is_tls: bool) -> Doors {
 /// Records requests in memory, and refusals below the folder.
 fn recorder(folder: &Path, metrics: &Metrics, lines: &Written) -> Recorder {
     let access = AccessLog::start(LogFormat::Json, lines.clone(), metrics.access_dropped());
-    let audit = AuditLog::open(folder, &AuditLimits::default(), metrics.audit_failed());
+    let audit = AuditLog::open(
+        folder,
+        &AuditLimits::default(),
+        metrics.audit_failed(),
+        None,
+    );
     Recorder {
         door: DoorName::Public,
         metrics: metrics.clone(),

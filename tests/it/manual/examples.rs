@@ -28,6 +28,8 @@ fn failure(folder: &Path, arguments: &[&str]) -> Option<String> {
     command.env("CHEESECLOTH_MIRROR_URL", "https://upstream.example/simple/");
     // What `password_env` names in an example.
     command.env("UPSTREAM_PASSWORD", "s3cret");
+    // What `secret_env` does.
+    command.env("HOOK_SECRET", "sixteen bytes or more");
     let output = command.current_dir(folder).args(arguments).output();
     let output = output.unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);

@@ -34,6 +34,7 @@ pub(crate) mod tls;
 mod tools;
 mod watchdog;
 mod web;
+mod webhook;
 mod wheel;
 
 pub(crate) use ask::get;
@@ -59,4 +60,5 @@ pub(crate) use project::{Listed, Project};
 pub(crate) use soon::soon;
 pub(crate) use tools::{Tool, python};
 pub(crate) use web::{Got, Web};
+pub(crate) use webhook::{Answering, Receiver, Told};
 pub(crate) use wheel::{Wheel, sdist};

@@ -18,6 +18,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
     ("journal", &["model", "telemetry"]),
+    ("notify", &["model", "telemetry"]),
     (
         "cache",
         &["model", "page", "protocol", "telemetry", "clock"],

@@ -9,7 +9,7 @@ use crate::db::error::DbError;
 use crate::db::postgres::cluster::Cluster;
 use crate::db::postgres::open::Postgres;
 use crate::db::record::Serial;
-use crate::db::sql::{Engine as _, statement};
+use crate::db::sql::{Engine as _, reader, statement};
 use crate::model::ProjectName;
 
 /// A schema in a cluster of all tests.
@@ -101,10 +101,56 @@ async fn serials_are_committed_in_their_order_however_many_write() {
 }
 
 #[tokio::test]
+async fn uploads_of_one_name_by_several_processes_have_one_winner() {
+    let (place, db) = open().await;
+    let all = (0..6).map(|_| opened(&place.url, "a"));
+    let uploads = futures_util::future::join_all(all).await.into_iter();
+    let uploads = uploads.enumerate().map(|(content, db)| async move {
+        let file = file("hello_pkg-1.0.zip", &format!("{content}"));
+        let published = db.publish(&cause(), &publication("1.0", vec![file])).await;
+        matches!(published.unwrap(), Published::Done { .. })
+    });
+    let outcomes = futures_util::future::join_all(uploads).await;
+    let winners = outcomes.into_iter().filter(|is_winner| *is_winner).count();
+    assert_eq!((winners, db.serial().await.unwrap()), (1, Serial(1)));
+}
+
+#[tokio::test]
+async fn whoever_writes_waits_for_the_one_before() {
+    let (place, db) = open().await;
+    let mut first = db.begin_writing("write first").await.unwrap();
+    let own = statement("SELECT pg_backend_pid()::bigint AS pid", &[]);
+    let own = first.row(own, "ask who it is").await.unwrap().unwrap();
+    let own: i64 = reader(&own, "ask who it is").get("pid").unwrap();
+    let other = opened(&place.url, "a").await;
+    let second = tokio::spawn(async move {
+        let one = publication("1.0", vec![]);
+        other.publish(&cause(), &one).await.unwrap();
+    });
+    let blocked = "SELECT EXISTS (SELECT 1 FROM pg_stat_activity
+                   WHERE $1::int = ANY (pg_blocking_pids(pid)))";
+    loop {
+        assert!(!second.is_finished(), "it did not wait");
+        let blocked = sqlx::query_scalar(blocked).bind(own);
+        if blocked.fetch_one(&db.readers).await.unwrap() {
+            break;
+        }
+    }
+    first.commit("write first").await.unwrap();
+    second.await.unwrap();
+}
+
+#[tokio::test]
 async fn a_restart_in_the_middle_of_a_write_leaves_nothing_of_it() {
     let (cluster, db, _url) = alone().await;
     let first = publication("1.0", vec![file("hello_pkg-1.0.zip", "1")]);
     db.publish(&cause(), &first).await.unwrap();
+    // Connections that will have ended when they are used again.
+    let mut idle = Vec::new();
+    for _ in 0..3 {
+        idle.push(db.to_read("read").await.unwrap());
+    }
+    drop(idle);
     let mut writing = db.begin_writing("be cut off").await.unwrap();
     let half = writing.run(statement(HALF, &[]), "write half").await;
     half.unwrap();

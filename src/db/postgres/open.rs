@@ -35,10 +35,8 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the server may take to greet before the start is given up.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
 
-/// A connection that was idle for longer is tried before it is used: the server may have restarted.
-const TRIED_AFTER: Duration = Duration::from_millis(500);
-
-/// How long such a try may take.
+/// How long an idle connection may take to answer before it is used. Each is tried: the server may have
+/// restarted a moment ago, and a round trip is little beside a request that fails.
 const TRIED_WITHIN: Duration = Duration::from_secs(2);
 
 /// How long current users of the records may delay closing them.
@@ -191,11 +189,8 @@ fn pool(connections: u32) -> PgPoolOptions {
         .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .after_connect(|connection, _| Box::pin(settle(connection)))
-        .before_acquire(|connection, so_far| {
-            Box::pin(async move {
-                let is_fresh = so_far.idle_for < TRIED_AFTER;
-                Ok(is_fresh || answers(connection).await.is_ok())
-            })
+        .before_acquire(|connection, _| {
+            Box::pin(async move { Ok(answers(connection).await.is_ok()) })
         })
         .after_release(|connection, _| {
             Box::pin(async move {

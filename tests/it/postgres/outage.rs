@@ -36,7 +36,9 @@ fn goes_away_and_comes_back(mirror: &str) {
         format!("{}gouda/", gateway.index_url(MIRROR)),
         format!("{}none/", gateway.index_url(MIRROR)),
     );
-    for kill in [false, true] {
+    for (kill, files) in [(false, 1), (true, 2)] {
+        // From here on the page is in memory.
+        assert_eq!(listed(&gateway), files);
         if kill {
             cluster.kill();
         } else {
@@ -59,6 +61,7 @@ fn goes_away_and_comes_back(mirror: &str) {
             "{unready:?}"
         );
         assert_eq!(ask::get(&page).unwrap().status, 200);
+        assert_eq!(listed(&gateway), files);
         assert_eq!(ask::get(&cold).unwrap().status, 404);
         cluster.go_on();
         gateway.wait_until_ready();

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::cache::Weighed;
 use crate::db::{FileChange, FileChanges, FileRecord, FileRole, FilesSince, Serial};
 use crate::gateway::core::Core;
-use crate::gateway::error::Flow;
+use crate::gateway::error::{Flow, blocking};
 use crate::gateway::page_copies::learned;
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
@@ -61,18 +61,22 @@ impl StagePages {
         loop {
             let as_of = held.known().as_of;
             let since = self.core.files_since(index, project, as_of).await?;
+            let is_made = since.changes != FileChanges::Some(Vec::new());
+            let found = match is_made || as_of.is_none() {
+                true => found_inside(&self.core, index, project).await?,
+                false => LearnedFiles::default(),
+            };
             let mut known = held.known();
             if known.as_of != as_of {
                 // Another request has followed the records meanwhile; this is what changed before.
                 continue;
             }
             if let Some(page) = &known.page
-                && since.changes == FileChanges::Some(Vec::new())
+                && !is_made
             {
                 return Ok(Arc::clone(page));
             }
-            let found = found_inside(&self.core, index, project);
-            let page = known.follow(since, project, found.as_ref());
+            let page = known.follow(since, project, &found);
             held.weight.store(page.weight_bytes(), Ordering::Relaxed);
             drop(known);
             // Also when it was there already: it weighs something else now.
@@ -91,10 +95,16 @@ impl StagePages {
     }
 }
 
-/// What was found inside files of a project, if some rule asks for that.
-fn found_inside(core: &Core, index: &IndexName, project: &ProjectName) -> Option<LearnedFiles> {
-    let asks = core.generation().policies.asks_inside();
-    asks.then(|| learned(core, index, project))
+/// What was found inside files of a project. Whatever the policies in force ask: `diff` and `explain` judge by
+/// others.
+async fn found_inside(
+    core: &Arc<Core>,
+    index: &IndexName,
+    project: &ProjectName,
+) -> Flow<LearnedFiles> {
+    let (core, index, project) = (Arc::clone(core), index.clone(), project.clone());
+    let read = move || learned(&core, &index, &project);
+    blocking("read what was found inside files", read).await
 }
 
 impl Held {
@@ -109,7 +119,7 @@ impl Known {
         &mut self,
         since: FilesSince,
         project: &ProjectName,
-        found: Option<&LearnedFiles>,
+        found: &LearnedFiles,
     ) -> Arc<ProjectPage> {
         // Nothing is known until all of it is done.
         self.as_of = None;
@@ -139,9 +149,7 @@ impl Known {
         }
         let shown = Arc::make_mut(&mut page);
         shown.files = rows.files;
-        if let Some(found) = found {
-            found.apply(shown);
-        }
+        found.apply(shown);
         self.versions = rows.versions;
         self.page = Some(Arc::clone(&page));
         self.as_of = Some(since.as_of);
@@ -333,7 +341,7 @@ mod tests {
         known: &mut Known,
     ) -> ProjectPage {
         let since = db.files_since(place.0, place.1, known.as_of).await.unwrap();
-        ProjectPage::clone(&known.follow(since, place.1, None))
+        ProjectPage::clone(&known.follow(since, place.1, &LearnedFiles::default()))
     }
 
     proptest! {
@@ -366,7 +374,7 @@ mod tests {
         let mut known = Known::default();
         carry_out(&db, place, 0, Deed::Upload(0, 0, 0, false)).await;
         let since = db.files_since(&index, &project, None).await.unwrap();
-        let rendered = known.follow(since, &project, None);
+        let rendered = known.follow(since, &project, &LearnedFiles::default());
         carry_out(&db, place, 1, Deed::Upload(1, 1, 0, false)).await;
         assert_eq!(look(&db, place, &mut known).await.files.len(), 2);
         assert_eq!(rendered.files.len(), 1);

@@ -140,13 +140,6 @@ impl Policies {
         self.default_index.as_ref()
     }
 
-    /// Whether some rule asks what stands inside files.
-    #[must_use]
-    pub fn asks_inside(&self) -> bool {
-        let mut rules = self.policies.values().flat_map(|policy| &policy.rules);
-        rules.any(|rule| rule.conditions.asks_inside())
-    }
-
     /// The advisories that rules ask for.
     #[must_use]
     pub fn advisories(&self) -> &KnownAdvisories {

@@ -329,7 +329,9 @@ async fn hold_all(
                 one_verdict(house, content, (asked, name, is_hidden), &filenames).await
             };
             let (was, is) = (verdicts(&before, old).await, verdicts(&after, new).await);
-            hold_to_both((&before, &after), (asked, name), (&was, &is), &filenames).await;
+            // As `diff` does, a program of its own that knows what is kept and remembers nothing.
+            let diffing = House::offline(larder, &new.yaml(true), clock);
+            hold_to_both((&before, &diffing), (asked, name), (&was, &is), &filenames).await;
         }
     }
 }

@@ -12,6 +12,7 @@ mod filename;
 mod index;
 mod inside;
 mod license;
+mod likeness;
 mod limits;
 mod location;
 mod login;
@@ -36,6 +37,7 @@ pub use filename::{Filename, InvalidFilename, Kind};
 pub use index::IndexName;
 pub use inside::{Inside, License, StartupFiles};
 pub use license::{LicenseExpression, LicenseTerm, license_ids};
+pub use likeness::Likenesses;
 pub use limits::{
     AuditLimits, DoorLimits, FeedLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits,
     NotifyLimits, OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,

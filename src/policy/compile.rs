@@ -15,6 +15,7 @@ use crate::policy::advisory;
 use crate::policy::document::{Placed, PolicyDocument};
 use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
+use crate::policy::names::HouseNames;
 use crate::policy::order::{bases, find_cycles, resolution_order};
 use crate::policy::recalls::Recalls;
 use crate::policy::rule::{Policy, Rule};
@@ -239,6 +240,7 @@ fn compile_policies(
     documents: &[Document],
     faults: &mut Faults,
 ) -> BTreeMap<Arc<str>, Arc<Policy>> {
+    let house = Arc::new(HouseNames::of(documents));
     let mut policies: BTreeMap<Arc<str>, Arc<Policy>> = BTreeMap::new();
     for document in all_policies(documents) {
         if let Some(first) = policies.get(document.name.value.as_str()) {
@@ -250,7 +252,7 @@ fn compile_policies(
             ));
             continue;
         }
-        let policy = Policy::compile(document, faults);
+        let policy = Policy::compile(document, &house, faults);
         policies.insert(Arc::clone(&policy.name), Arc::new(policy));
     }
     policies

@@ -104,8 +104,9 @@ impl Conditions {
         };
         let mut others = asked(matchers).into_iter();
         Self {
-            is_name_alone: others
-                .all(|(key, values)| values.is_empty() || matches!(key, "project" | "upstream")),
+            is_name_alone: others.all(|(key, values)| {
+                values.is_empty() || matches!(key, "project" | "new_name" | "upstream")
+            }),
             asked: matchers.clone(),
             python: tags(&matchers.python),
             platform: tags(&matchers.platform),
@@ -129,8 +130,11 @@ impl Conditions {
 
     /// Whether the rule concerns files from this mirror, or with `None` from a stage.
     pub(super) fn concerns(&self, mirror: Option<&IndexName>) -> bool {
-        self.asked.upstream.is_empty()
-            || mirror.is_some_and(|name| self.asked.upstream.contains(name))
+        let asked = &self.asked;
+        // What a stage holds is the house's own, whatever it looks like.
+        (asked.similar_to.is_empty() || mirror.is_some())
+            && (asked.upstream.is_empty()
+                || mirror.is_some_and(|name| asked.upstream.contains(name)))
     }
 
     /// Whether they depend on other files of the project.

@@ -196,6 +196,8 @@ pub enum Effect {
 pub struct Matchers {
     /// `project`: any of these patterns.
     pub project: Vec<NamePattern>,
+    /// `new_name: { similar_to }`: names that could be taken for any of these.
+    pub similar_to: Vec<SimilarTo>,
     /// `versions`: a PEP 440 specifier.
     pub versions: Option<VersionSpecifiers>,
     /// `kind`: any of these.
@@ -230,6 +232,15 @@ pub struct Matchers {
     pub startup_files: Option<bool>,
     /// `sha256`: any of these digests.
     pub sha256: Vec<Sha256>,
+}
+
+/// `similar_to`: what names are compared with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SimilarTo {
+    /// Every name that some index `owns`.
+    Owned,
+    /// A project.
+    Project(ProjectName),
 }
 
 /// `provenance`: which files without it.

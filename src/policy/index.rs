@@ -212,7 +212,7 @@ mod tests {
         let document = stage("a/b", &[]).policy("corporat");
         let mut faults = Faults::default();
         let rules = crate::policy::sample::policy("corporate", Vec::new());
-        let policy = Arc::new(Policy::compile(&rules, &mut faults));
+        let policy = Arc::new(Policy::compile(&rules, &Arc::default(), &mut faults));
         let policies = BTreeMap::from([(Arc::clone(&policy.name), policy)]);
         let _ = Index::compile(&document, Some(place(1)), &policies, &mut faults);
         insta::assert_snapshot!(

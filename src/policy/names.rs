@@ -5,6 +5,8 @@
 //! a list. Regular expressions search (write `^` and `$` to anchor them) and ignore case, because
 //! the names they meet are always lower case.
 
+mod lookalikes;
+
 use std::collections::HashMap;
 use std::fmt;
 
@@ -13,6 +15,8 @@ use regex::{RegexSet, RegexSetBuilder};
 
 use crate::model::{Fault, Faults, Location, ProjectName};
 use crate::policy::document::NamePattern;
+
+pub use lookalikes::{HouseNames, Lookalikes};
 
 /// Most memory for the compiled regular expressions of one list, in bytes. The crate allows 10 MiB
 /// for one expression; a policy has a handful.

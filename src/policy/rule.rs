@@ -11,7 +11,7 @@ use crate::policy::condition::{Condition, Conditions, Fit};
 use crate::policy::document::{Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument};
 use crate::policy::facts::Facts;
 use crate::policy::lineage::{Lineage, Opinion};
-use crate::policy::names::Names;
+use crate::policy::names::{HouseNames, Lookalikes, Names};
 use crate::policy::naming::{DEFAULT, full_name, rule_names};
 use crate::policy::verdict::Missing;
 use crate::policy::words::words;
@@ -55,6 +55,8 @@ pub struct Rule {
     id: Option<Arc<str>>,
     /// What it does with a file it matches.
     pub effect: Effect,
+    /// The names that it is about, if it compares them with others.
+    lookalikes: Option<Lookalikes>,
     pub(super) conditions: Conditions,
     /// The operator's reason.
     pub reason: Option<Arc<str>>,
@@ -111,7 +113,12 @@ pub(super) enum RuleRefusal<'a> {
 }
 
 impl Policy {
-    pub(super) fn compile(document: &PolicyDocument, faults: &mut Faults) -> Self {
+    /// Of a house that has these names.
+    pub(super) fn compile(
+        document: &PolicyDocument,
+        house: &Arc<HouseNames>,
+        faults: &mut Faults,
+    ) -> Self {
         let numbered = || (0_u32..).zip(&document.rules);
         let patterns = numbered().flat_map(|(position, rule)| {
             let project = rule.matchers.project.iter();
@@ -124,7 +131,7 @@ impl Policy {
             .collect();
         let rules = document.rules.iter().zip(rule_names(document, faults));
         let rules: Vec<Rule> = rules
-            .map(|(rule, name)| Rule::compile(rule, name, faults))
+            .map(|(rule, name)| Rule::compile(rule, name, house, faults))
             .collect();
         let asks_for_lineage = rules.iter().any(|rule| rule.conditions.asks_for_lineage());
         Self {
@@ -145,6 +152,10 @@ impl Policy {
     pub(super) fn rules_about(&self, project: &ProjectName) -> Vec<u32> {
         let mut about = self.names.matching(project);
         about.extend(&self.unnamed);
+        about.retain(|position| {
+            let lookalikes = self.rules[*position as usize].lookalikes.as_ref();
+            lookalikes.is_none_or(|lookalikes| lookalikes.contains(project))
+        });
         about.sort_unstable();
         about
     }
@@ -279,13 +290,19 @@ impl Policy {
 }
 
 impl Rule {
-    fn compile(document: &RuleDocument, name: Arc<str>, faults: &mut Faults) -> Self {
+    fn compile(
+        document: &RuleDocument,
+        name: Arc<str>,
+        house: &Arc<HouseNames>,
+        faults: &mut Faults,
+    ) -> Self {
         let text = |text: &Option<String>| text.as_deref().map(Into::into);
         Self {
             location: document.location.clone(),
             name,
             id: document.id.as_ref().map(|id| id.value.as_str().into()),
             effect: document.effect,
+            lookalikes: Lookalikes::compile(&document.matchers.similar_to, house),
             conditions: Conditions::compile(
                 &document.matchers,
                 document.effect,

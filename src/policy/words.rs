@@ -1,13 +1,14 @@
 //! A rule's conditions as operators write them, for refusals, `explain` and comparing rules.
 
 use crate::model::{format_bytes, format_duration};
-use crate::policy::document::Matchers;
+use crate::policy::document::{Matchers, SimilarTo};
 use crate::policy::read::Choice;
 
 /// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
-pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 18] {
+pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 19] {
     [
         ("project", texts(&matchers.project)),
+        ("new_name", new_name(&matchers.similar_to)),
         ("versions", texts(&matchers.versions)),
         (
             "kind",
@@ -35,6 +36,20 @@ pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 18] {
         ("startup_files", texts(matchers.startup_files)),
         ("sha256", texts(&matchers.sha256)),
     ]
+}
+
+/// `new_name` as operators write it.
+fn new_name(similar_to: &[SimilarTo]) -> Vec<String> {
+    let words = similar_to.iter().map(|similar| match similar {
+        SimilarTo::Owned => "owned",
+        SimilarTo::Project(name) => name.as_str(),
+    });
+    let words: Vec<&str> = words.collect();
+    match words[..] {
+        [] => Vec::new(),
+        [one] => vec![format!("{{ similar_to: {one} }}")],
+        _ => vec![format!("{{ similar_to: [{}] }}", words.join(", "))],
+    }
 }
 
 fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {

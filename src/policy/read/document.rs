@@ -373,7 +373,7 @@ policies:
         for (frame, table) in tables() {
             for key in keys(table).filter(|key| key.name != "type") {
                 let wrong = match key.shape {
-                    Shape::Either(..) | Shape::ManyOr(..) => "[[]]",
+                    Shape::Either(..) | Shape::ManyOr(..) | Shape::Table(..) => "[[]]",
                     _ => "{'': [[]]}",
                 };
                 let text = frame.replace('@', &format!("{{{}: {wrong}}}", key.name));
@@ -396,7 +396,7 @@ policies:
                 .filter(|key| !matches!(key.shape, Shape::Named(..) | Shape::Table(_)));
             let names: Vec<_> = read.map(|key| (key.name, key.shape)).collect();
             let wrong = names.iter().map(|(name, shape)| match shape {
-                Shape::Either(..) | Shape::ManyOr(..) => format!("{name}: [[]]"),
+                Shape::Either(..) | Shape::ManyOr(..) | Shape::Table(..) => format!("{name}: [[]]"),
                 _ => format!("{name}: {{'': [[]]}}"),
             });
             // First, so that a reader that stops there reports nothing else.

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use crate::model::{
     InvalidSpecifier, LicenseExpression, ProjectName, VersionSpecifiers, license_ids, suggest,
 };
-use crate::policy::document::{NamePattern, WhitelistName};
+use crate::policy::document::{NamePattern, SimilarTo, WhitelistName};
 use crate::policy::read::keys::{Misread, Word};
 
 /// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a pattern
@@ -164,6 +164,21 @@ impl Word for Advisory {
 
     fn schema() -> Json {
         json!({ "type": "string", "pattern": "^(malware|vulnerability|.*[-*?\\[].*)$" })
+    }
+}
+
+impl Word for SimilarTo {
+    fn wanted() -> String {
+        "a project name, or owned".into()
+    }
+
+    fn read(text: &str) -> Result<Self, Misread> {
+        match text {
+            "owned" => Ok(Self::Owned),
+            name => ProjectName::parse(name)
+                .map(Self::Project)
+                .map_err(Misread::new),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::model::{Fault, IndexName, Kind, ProjectState, Sha256, VersionSpecifiers};
 use crate::policy::document::{
     Effect, Exemption, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode,
-    ProvenanceAsked, RuleDocument,
+    ProvenanceAsked, RuleDocument, SimilarTo,
 };
 use crate::policy::read::fields::{Fields, Notes};
 use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
@@ -41,6 +41,8 @@ pub const MATCHES: Table = &[MATCHERS, REMARKS];
 #[rustfmt::skip] // a table reads by rows
 const MATCHERS: &[YamlKey] = &[
     key("project", many::<NamePattern>(), "", "project names, globs or /regular expressions/"),
+    key("new_name", Shape::Table(&[NEW_NAME]), "",
+        "projects of mirrors whose names could be taken for others"),
     key("versions", one::<VersionSpecifiers>(), "", "a PEP 440 specifier, or \"===\" and the spelling of an old version; quote it"),
     key("kind", many::<Kind>(), "", "kinds of file"),
     key("python", many::<Glob>(), "", "globs for a wheel's python tags, such as \"cp27*\""),
@@ -64,6 +66,12 @@ const MATCHERS: &[YamlKey] = &[
     key("startup_files", one::<bool>(), "",
         "wheels that have files which every start of Python runs (.pth, .start), or that have none"),
     key("sha256", many::<Sha256>(), "", "files with one of these digests"),
+];
+
+#[rustfmt::skip] // a table reads by rows
+const NEW_NAME: &[YamlKey] = &[
+    key("similar_to", many::<SimilarTo>(), "",
+        "the others: projects, or owned, which is every name that some index owns"),
 ];
 
 #[rustfmt::skip] // a table reads by rows
@@ -188,6 +196,7 @@ fn note_exempted_allow(effect: Effect, fields: &Fields<'_>, notes: &mut Notes) {
 fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
     Matchers {
         project: read_any(fields, "project", notes),
+        similar_to: read_new_name(fields, notes),
         versions: fields.one("versions", notes),
         kind: read_any(fields, "kind", notes),
         python: read_texts(fields, "python", |Glob(glob)| glob, notes),
@@ -206,6 +215,25 @@ fn read_matchers(fields: &Fields<'_>, notes: &mut Notes) -> Matchers {
         startup_files: fields.one("startup_files", notes),
         sha256: read_any(fields, "sha256", notes),
     }
+}
+
+fn read_new_name(fields: &Fields<'_>, notes: &mut Notes) -> Vec<SimilarTo> {
+    let Some(node) = fields.node("new_name") else {
+        return Vec::new();
+    };
+    if let found @ (Value::Scalar(_) | Value::Sequence(_)) = &node.value {
+        let found = found.article();
+        let what = format!("new_name: expected {{ similar_to: … }}, found {found}");
+        notes.note(Fault::at(&node.location, what));
+        return Vec::new();
+    }
+    let inner = notes.fields(node, &[NEW_NAME]);
+    if inner.node("similar_to").is_none() {
+        let what = "new_name: it says of no names which";
+        let hint = "write new_name: { similar_to: owned }";
+        notes.note(Fault::at(&node.location, what).hint(hint));
+    }
+    read_any(&inner, "similar_to", notes)
 }
 
 fn read_any<T: Word>(fields: &Fields<'_>, name: &str, notes: &mut Notes) -> Vec<T> {

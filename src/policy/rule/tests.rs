@@ -13,7 +13,7 @@ fn compile(rules: Vec<RuleDocument>, default_deny: bool) -> Policy {
     let mut document = policy("corporate", rules);
     document.default_deny = default_deny.then(|| place(3));
     let mut faults = Faults::default();
-    let policy = Policy::compile(&document, &mut faults);
+    let policy = Policy::compile(&document, &Arc::default(), &mut faults);
     faults.or(policy).unwrap()
 }
 

@@ -7,7 +7,7 @@ use proptest::sample::{select, subsequence};
 use super::{MIRRORS, STAGES, bytes_of};
 
 /// The conditions of rules; each occurs in some policy.
-const CONDITIONS: [&str; 28] = [
+const CONDITIONS: [&str; 29] = [
     "project: six",
     "project: 'acme-*'",
     "project: /x$/",
@@ -28,6 +28,7 @@ const CONDITIONS: [&str; 28] = [
     "upstream: [m/one]",
     "advisory: malware",
     "status: [archived]",
+    "new_name: { similar_to: [acme-y] }",
     "license: ['GPL-*']",
     "license: [MIT, unknown]",
     "startup_files: true",

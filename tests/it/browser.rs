@@ -266,3 +266,25 @@ async fn the_lines_on_a_page_install_from_this_index() {
     .await
     .unwrap();
 }
+
+/// From the index that this machine's pip uses: a description in each markup, and very many releases.
+#[tokio::test]
+async fn real_projects_have_small_pages_with_their_descriptions() {
+    let program = Program::without_policies().start();
+    for project in ["six", "requests", "boto3", "docutils", "numpy"] {
+        let page = described(&program, &format!("root/pypi/{project}")).await;
+        let (before, rest) = page.split_once("<div class=\"prose\"").unwrap();
+        let (description, after) = rest.split_once("<h2>Files of ").unwrap();
+        assert!(description.len() > 300, "{project}: {description}");
+        assert!(!page.contains("<script"), "{project}");
+        let length = before.len() + after.len();
+        assert!(
+            length < 60_000,
+            "{project}: {length} bytes beside its description"
+        );
+        assert!(
+            before.contains(&format!("Today an installer takes {project} ")),
+            "{before}"
+        );
+    }
+}

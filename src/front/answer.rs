@@ -128,6 +128,7 @@ impl Front {
             | PublicRoute::Index { .. }
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
+            | PublicRoute::Documentation { .. }
             | PublicRoute::Search
             | PublicRoute::Static { .. }
             | PublicRoute::Redirect { .. }
@@ -376,7 +377,9 @@ fn kind_of(route: &PublicRoute) -> Route {
             Audience::Json | Audience::Installer => Route::Api,
             Audience::Person => Route::Web,
         },
-        PublicRoute::Search | PublicRoute::Static { .. } => Route::Web,
+        PublicRoute::Search | PublicRoute::Static { .. } | PublicRoute::Documentation { .. } => {
+            Route::Web
+        }
         PublicRoute::Redirect { .. } | PublicRoute::NotFound => Route::Other,
     }
 }

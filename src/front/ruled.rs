@@ -93,7 +93,9 @@ impl Front {
                 let of = (index, project, version.as_str());
                 self.ruled_release(&cx, ask, of, trust).await
             }
-            PublicRoute::NotFound => self.below(&cx, ask, index, trust).await,
+            PublicRoute::NotFound | PublicRoute::Documentation { .. } => {
+                self.below(&cx, ask, index, trust).await
+            }
             // Pages for people, and what the flows answer anyway.
             _ => return self.reader.answer(ask).await,
         };

@@ -22,7 +22,7 @@ use crate::model::{File, Filename, IndexName, ProjectState};
 use crate::page::{FilePath, FilePlace, parse_file_path};
 use crate::policy::{Candidate, Denial, ListedFiles, Stack, Verdict};
 use crate::protocol::ETag;
-use crate::store::Key;
+use crate::store::{Key, StoredFile};
 
 /// What a test result's name appends to that of its file.
 pub const TOX_RESULT: &str = ".toxresult-";
@@ -72,7 +72,10 @@ impl Attachments {
 
     /// Why an attachment is not served: because what it is about is refused. A test result is about one
     /// file, documentation about all of its release.
-    async fn refusal_of_attached(
+    ///
+    /// # Errors
+    /// When the records fail.
+    pub async fn refusal_of_attached(
         &self,
         cx: &Context,
         stack: &Stack,
@@ -123,21 +126,28 @@ impl Attachments {
         Ok(refused)
     }
 
-    /// The bytes of an attachment that is to be read here; `None` if it is longer than that, or is not here.
+    /// An attachment whose bytes are right, to be read here.
+    ///
+    /// # Errors
+    /// When it is damaged or cannot be read.
+    pub async fn open(&self, file: &FileRecord) -> Result<Option<Arc<StoredFile>>, Error> {
+        let about = About {
+            name: &file.facts.filename,
+            size: Some(file.facts.size),
+        };
+        let key = Key::PrivateFile(file.facts.sha256);
+        self.held.checked_file(&key, about).await
+    }
+
+    /// The bytes of an attachment; `None` if it is longer than that, or is not here.
     ///
     /// # Errors
     /// When it is damaged or cannot be read.
     pub async fn read(&self, file: &FileRecord, bytes_max: u64) -> Result<Option<Bytes>, Error> {
-        let size = file.facts.size;
-        let (name, key) = (&file.facts.filename, Key::PrivateFile(file.facts.sha256));
-        if size > bytes_max {
+        if file.facts.size > bytes_max {
             return Ok(None);
         }
-        let about = About {
-            name,
-            size: Some(size),
-        };
-        let Some(stored) = self.held.checked_file(&key, about).await? else {
+        let Some(stored) = self.open(file).await? else {
             return Ok(None);
         };
         let work = move || {

@@ -68,8 +68,13 @@ impl Core {
     /// Reads archives for this gateway.
     #[must_use]
     pub fn archives(&self) -> Archives {
-        let settings = &self.settings;
-        Archives::new(settings.decoding.clone(), settings.limits.upstream.metadata)
+        self.archives_of(self.settings.limits.upstream.metadata)
+    }
+
+    /// The same for other files in archives than metadata, of at most so many bytes.
+    #[must_use]
+    pub fn archives_of(&self, bytes_max: u64) -> Archives {
+        Archives::new(self.settings.decoding.clone(), bytes_max)
     }
 
     /// The error for something that is not held while no upstream may be asked; the one place that says

@@ -6,7 +6,7 @@
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
 use crate::model::{IndexName, ProjectName};
-use crate::page::PageForm;
+use crate::page::{PageForm, encode};
 use crate::protocol::audience::Audience;
 use crate::protocol::segments::{BadPath, Segments};
 
@@ -84,6 +84,20 @@ pub enum PublicRoute {
         version: String,
         /// JSON or a web page.
         audience: Audience,
+    },
+    /// A file of a release's documentation: `/user/index/project/version/+d/…`.
+    Documentation {
+        /// The index.
+        index: IndexName,
+        /// The project.
+        project: ProjectName,
+        /// The version as asked for, or `latest` or `stable`.
+        version: String,
+        /// The path within the documentation, decoded; empty for its first page.
+        path: String,
+        /// Its proper place, relative to the requested one, if that is another. It is no
+        /// [`PublicRoute::Redirect`]: devpi-web has pages of its own there.
+        moved: Option<String>,
     },
     /// The search page, `/+search`.
     Search,
@@ -216,8 +230,48 @@ impl Reading<'_> {
                 },
                 Ok(_) | Err(_) => PublicRoute::NotFound,
             },
+            [project, version, "+d", inside @ ..] => {
+                let is_bare = inside.is_empty() && !self.has_slash;
+                let moved = is_bare.then(|| "+d/".to_owned());
+                self.documentation(index, (project, version), inside, moved)
+            }
+            [project, version, "+doc", inside @ ..] => {
+                let up = "../".repeat(inside.len() + usize::from(self.has_slash));
+                let moved = format!("{up}+d/{}", self.inside(inside, encode));
+                self.documentation(index, (project, version), inside, Some(moved))
+            }
             _ => PublicRoute::NotFound,
         }
+    }
+
+    fn documentation(
+        &self,
+        index: IndexName,
+        (project, version): (&str, &str),
+        inside: &[&str],
+        moved: Option<String>,
+    ) -> PublicRoute {
+        match ProjectName::parse(project) {
+            Ok(project) if !version.is_empty() => PublicRoute::Documentation {
+                index,
+                project,
+                version: version.to_owned(),
+                path: self.inside(inside, str::to_owned),
+                moved,
+            },
+            Ok(_) | Err(_) => PublicRoute::NotFound,
+        }
+    }
+
+    /// A path within documentation.
+    fn inside(&self, parts: &[&str], write: fn(&str) -> String) -> String {
+        let parts: Vec<String> = parts.iter().map(|part| write(part)).collect();
+        let slash = if self.has_slash && !parts.is_empty() {
+            "/"
+        } else {
+            ""
+        };
+        parts.join("/") + slash
     }
 
     fn list(&self, index: IndexName, form: PageForm) -> PublicRoute {

@@ -1,6 +1,7 @@
 //! Everything that reads: simple pages, files, devpi's JSON, pages for people, search, explanations.
 
 mod api;
+mod documentation;
 mod explain;
 mod look;
 mod looked_at;

@@ -19,6 +19,7 @@ use crate::reader::api::{
     Asker, api_config, api_doctor, api_index, api_project, api_release, api_reply, api_user,
     api_users, status,
 };
+use crate::reader::documentation::{AskedDocument, documentation};
 use crate::reader::look::Look;
 use crate::reader::osv::{OsvQuestion, osv_reply};
 use crate::reader::prose::ProseShelf;
@@ -96,6 +97,7 @@ impl Reader {
             | PublicRoute::Index { .. }
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
+            | PublicRoute::Documentation { .. }
             | PublicRoute::Search
             | PublicRoute::Static { .. } => Ok(self.looked_at(look, take(record)).await),
             PublicRoute::NotFound => match audience(ask) {
@@ -118,6 +120,16 @@ impl Reader {
             }
         }
         note(&ask.route, &mut record);
+        if let Some(asked) = AskedDocument::of(&ask.route) {
+            record.route = Route::Web;
+            if let Some(to) = asked.moved {
+                return redirect(to, false, record);
+            }
+            return match documentation(look, &asked, &record).await {
+                Ok(reply) => reply,
+                Err(trouble) => web::web_reply(&flows.core, ask, Err(trouble), record).await,
+            };
+        }
         let is_known = ask.route != PublicRoute::NotFound;
         match audience(ask) {
             Audience::Person => {
@@ -156,6 +168,7 @@ impl Reader {
             | PublicRoute::Status
             | PublicRoute::Doctor(_)
             | PublicRoute::Static { .. }
+            | PublicRoute::Documentation { .. }
             | PublicRoute::ProjectList { .. }
             | PublicRoute::ProjectPage { .. }
             | PublicRoute::File { .. }
@@ -269,6 +282,7 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
         }
         PublicRoute::Search
         | PublicRoute::Static { .. }
+        | PublicRoute::Documentation { .. }
         | PublicRoute::ProjectList { .. }
         | PublicRoute::ProjectPage { .. }
         | PublicRoute::File { .. }
@@ -287,7 +301,7 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::Project { audience, .. }
         | PublicRoute::Release { audience, .. } => *audience,
         PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Audience::Json,
-        PublicRoute::Search => Audience::Person,
+        PublicRoute::Search | PublicRoute::Documentation { .. } => Audience::Person,
         PublicRoute::Static { .. }
         | PublicRoute::ProjectList { .. }
         | PublicRoute::ProjectPage { .. }
@@ -317,7 +331,8 @@ fn is_person(ask: &Ask<'_>) -> bool {
 fn note(route: &PublicRoute, record: &mut Record) {
     match route {
         PublicRoute::Project { index, project, .. }
-        | PublicRoute::Release { index, project, .. } => {
+        | PublicRoute::Release { index, project, .. }
+        | PublicRoute::Documentation { index, project, .. } => {
             record.index = Some(index.clone());
             record.project = Some(project.clone());
         }

@@ -19,6 +19,7 @@ fn headers(audience: Audience) -> HeaderMap {
 }
 
 /// A route on one line, so that a table of them can be read.
+#[expect(clippy::too_many_lines, reason = "a case for each route")]
 fn route(path_and_query: &str, audience: Audience) -> String {
     let (path, query) = match path_and_query.split_once('?') {
         Some((path, query)) => (path, Some(query)),
@@ -74,6 +75,16 @@ fn route(path_and_query: &str, audience: Audience) -> String {
         } => {
             format!("release {project} {version} in {index} for {audience:?}")
         }
+        PublicRoute::Documentation {
+            index,
+            project,
+            version,
+            path,
+            moved,
+        } => {
+            let moved = moved.map_or(String::new(), |to| format!(" moved to {to}"));
+            format!("documentation of {project} {version} in {index}: {path:?}{moved}")
+        }
         PublicRoute::Search => "search".to_owned(),
         PublicRoute::Static { name } => format!("static {name}"),
         PublicRoute::Redirect {
@@ -121,6 +132,31 @@ fn others_find_objects_and_web_pages() {
         ("/u/i/?no_projects=", "index u/i for Json"),
         ("/u/i/six", "project six in u/i for Json"),
         ("/u/i/six/?ignore_bases=", "project six in u/i for Json"),
+        ("/u/i/Six/1.0/+d/", "documentation of six 1.0 in u/i: \"\""),
+        (
+            "/u/i/six/latest/+d/a/b%20c.html",
+            "documentation of six latest in u/i: \"a/b c.html\"",
+        ),
+        (
+            "/u/i/six/1.0/+d/a/",
+            "documentation of six 1.0 in u/i: \"a/\"",
+        ),
+        (
+            "/u/i/six/1.0/+d",
+            "documentation of six 1.0 in u/i: \"\" moved to +d/",
+        ),
+        (
+            "/u/i/six/1.0/+doc",
+            "documentation of six 1.0 in u/i: \"\" moved to +d/",
+        ),
+        (
+            "/u/i/six/1.0/+doc/",
+            "documentation of six 1.0 in u/i: \"\" moved to ../+d/",
+        ),
+        (
+            "/u/i/six/1.0/+doc/a%20b/c",
+            "documentation of six 1.0 in u/i: \"a b/c\" moved to ../../+d/a%20b/c",
+        ),
         ("/u/i/Six/1.0+x", "release six 1.0+x in u/i for Json"),
         ("/u/i/six/1.0%2Bx/", "release six 1.0+x in u/i for Json"),
         ("/u/i/+simple", "302 +simple/"),

@@ -29,6 +29,8 @@ pub struct Described {
     pub note: Option<String>,
     /// The index that holds what was uploaded here, and its records.
     pub files: Vec<FileRecord>,
+    /// Whether documentation was uploaded for it.
+    pub has_documentation: bool,
     /// Results of test runs, each with the file that has it.
     pub results: Vec<(FileRecord, Option<TestRun>)>,
 }
@@ -112,7 +114,8 @@ impl Described {
                     let run = run.ok().flatten().and_then(|json| TestRun::read(&json));
                     described.results.push((file, run));
                 }
-                FileRole::ToxResult { .. } | FileRole::DocZip => {}
+                FileRole::DocZip => described.has_documentation = true,
+                FileRole::ToxResult { .. } => {}
             }
         }
         Ok(described)

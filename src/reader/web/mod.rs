@@ -32,3 +32,4 @@ pub use index::web_index;
 pub use layout::WebPage;
 pub use project::web_project;
 pub use search::{Searches, web_search};
+pub use sent::Sent;

@@ -223,6 +223,18 @@ impl Writing<'_> {
         }
     }
 
+    /// The way to the documentation that was uploaded.
+    fn documentation(&self, shown: Option<&ShownRelease>) -> Markup {
+        let shown = shown.filter(|_| self.described.has_documentation);
+        html! {
+            @if let Some(shown) = shown {
+                @let version = shown.version.as_str();
+                @let release = self.way.release(self.index, self.known.merged.project(), version);
+                p { a href={ (release) "/+d/" } { "Documentation of " (version) } }
+            }
+        }
+    }
+
     fn side(&self, path: &str) -> Markup {
         let project = self.known.merged.project();
         let shown = self.judged.shown.as_ref();
@@ -234,6 +246,7 @@ impl Writing<'_> {
             @if let Some(metadata) = &self.described.metadata {
                 h2 { "About it" }
                 (about::facts(metadata, python))
+                (self.documentation(shown))
                 (about::links(metadata))
                 (elsewhere(&self.known.stack, &self.known.merged))
                 (about::classifiers(metadata))

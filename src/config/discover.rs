@@ -9,11 +9,12 @@ use std::path::Path;
 
 use url::Url;
 
+use crate::config::environment::{Environment, variable};
 use crate::config::files::read_text;
 use crate::config::found::{FoundIndex, Origin};
 use crate::config::ourselves::is_ourselves;
 use crate::config::pip::{configured_in, configured_index, default_index, pip};
-use crate::config::settings::{Config, Environment, variable};
+use crate::config::settings::Config;
 use crate::model::{Fault, Login};
 use crate::policy::{HttpUrl, Word};
 

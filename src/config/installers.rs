@@ -8,8 +8,8 @@ mod uv;
 
 use std::path::{Path, PathBuf};
 
+use crate::config::environment::{Environment, variable};
 use crate::config::pip::pip as ask_pip;
-use crate::config::settings::{Environment, variable};
 
 pub use found::{Installer, Setting, SettingKind, redacted};
 

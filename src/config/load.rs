@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::config::built_in::{built_in, is_pip_mirror, mirrors_mut};
+use crate::config::environment::Environment;
 use crate::config::files::{NamedFiles, configuration_files, read_text};
 use crate::config::loaded::Loaded;
 use crate::config::logins::take_login;
 use crate::config::named::{Named, Reach};
 use crate::config::server::{SERVER, Server};
 use crate::config::settings;
-use crate::config::settings::{Environment, Overrides};
+use crate::config::settings::Overrides;
 use crate::config::slots::put;
 use crate::config::source::PoliciesPath;
 use crate::model::{DoorName, Fault, Faults};

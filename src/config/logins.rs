@@ -2,10 +2,11 @@
 
 use url::Url;
 
+use crate::config::environment::{Environment, variable};
 use crate::config::files::{NamedFiles, beside};
 use crate::config::named::Reach;
 use crate::config::secret::read_secret;
-use crate::config::settings::{Config, Environment, variable};
+use crate::config::settings::Config;
 use crate::model::{Fault, Login, Secret};
 use crate::policy::{IndexDocument, IndexKindDocument, Notes, Placed, SecretSource};
 

@@ -12,6 +12,7 @@ mod discover;
 mod door_document;
 mod door_sources;
 mod doors;
+mod environment;
 mod files;
 mod found;
 mod installers;

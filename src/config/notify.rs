@@ -2,7 +2,7 @@
 
 use url::{Host, Url};
 
-use crate::config::settings::{Environment, variable};
+use crate::config::environment::{Environment, variable};
 use crate::model::{Fault, NoticeKind, Secret, Webhook, is_localhost};
 use crate::policy::{
     Choice, Misread, Node, Notes, Placed, Shape, Value, Word, YamlKey, key, many, one,

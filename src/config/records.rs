@@ -7,7 +7,7 @@ use std::fmt;
 use serde_json::json;
 use url::Url;
 
-use crate::config::settings::{Environment, variable};
+use crate::config::environment::{Environment, variable};
 use crate::config::slots::Section;
 use crate::model::{Fault, Location, Secret};
 use crate::policy::{Misread, Node, Notes, Placed, Shape, Table, Word, YamlKey, key, one};

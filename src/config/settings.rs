@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use crate::config::doors::Doors;
+use crate::config::environment::{Environment, variable};
 use crate::config::journal::{JournalConfig, JournalSources};
 use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
@@ -122,14 +123,6 @@ pub struct Overrides {
     pub bare: bool,
     /// What a file would say that is about to be written, in place of what it says.
     pub instead: Option<(PathBuf, Arc<str>)>,
-}
-
-/// How the environment is read; an empty variable counts as unset.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// A variable, unless it is empty: compose files leave variables empty that they do not set.
-pub(super) fn variable(env: Environment<'_>, name: &str) -> Option<String> {
-    env(name).filter(|value| !value.trim().is_empty())
 }
 
 /// Combines flags, environment, files and defaults, in this order of precedence.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::settings::{Environment, variable};
+use crate::config::environment::{Environment, variable};
 
 /// The file that is read when none is named.
 pub(super) const DEFAULT_FILE: &str = "cheesecloth.yaml";

@@ -127,7 +127,7 @@ impl Reader {
             }
             return match documentation(look, &asked, &record).await {
                 Ok(reply) => reply,
-                Err(trouble) => web::web_reply(&flows.core, ask, Err(trouble), record).await,
+                Err(trouble) => web::web_reply(look, Err(trouble), &self.searches, record).await,
             };
         }
         let is_known = ask.route != PublicRoute::NotFound;

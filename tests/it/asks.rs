@@ -85,7 +85,7 @@ fn is_page(got: &Got, status: u16) -> String {
     assert_eq!(got.status, status, "{}", got.text());
     assert_eq!(got.header("content-type"), "text/html; charset=utf-8");
     assert_eq!(got.header("cache-control"), "no-store");
-    assert_eq!(got.header("vary"), "Accept, User-Agent");
+    assert_eq!(got.header("vary"), "Accept, User-Agent, Accept-Encoding");
     assert!(
         got.header("content-security-policy")
             .starts_with("default-src 'none'")

@@ -1,7 +1,7 @@
 //! pip's configuration of every level, as `pip config debug` lists it, and its variables, which win.
 
+use crate::config::environment::{Environment, variable};
 use crate::config::installers::found::{Installer, Setting, SettingKind};
-use crate::config::settings::{Environment, variable};
 
 /// The keys that name indexes.
 const KEYS: [(&str, SettingKind); 3] = [

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use toml::{Table, Value};
 
+use crate::config::environment::{Environment, variable};
 use crate::config::installers::found::{Installer, Setting, SettingKind};
 use crate::config::installers::{Machine, nearest, toml_file};
-use crate::config::settings::{Environment, variable};
 
 /// The variables that name indexes.
 const VARIABLES: [(&str, SettingKind); 6] = [

@@ -129,10 +129,12 @@ async fn scraped() -> (Program, Vec<String>) {
          policies: {{ house: {{ on_block: yank, rules: [{{ deny: {{ kind: [sdist] }} }}] }} }}\n\
          limits: {{ head: 4KiB }}\n\
          advisories: [{{ url: 'http://127.0.0.1:1/PyPI/all.zip' }}]\n\
+         notify: [{{ url: 'http://127.0.0.1:1/', secret_env: HOOK_SECRET }}]\n\
          devpi: {{ servers: [\"http://127.0.0.1:1\"] }}\n",
         index.url()
     );
-    let program = Program::with_policies(&policies).start();
+    let program = Program::with_policies(&policies);
+    let program = program.with("HOOK_SECRET", "of sixteen bytes").start();
     let mut pages = vec![program.metrics()];
     for round in 1..=2 {
         people_come(&program).await;
@@ -215,7 +217,7 @@ async fn every_expression_asks_a_number_for_labels_that_it_has() {
 }
 
 /// Panels about trouble that nobody had.
-const QUIET: [&str; 10] = [
+const QUIET: [&str; 11] = [
     "Fills now",
     "Up",
     "Under way",
@@ -226,6 +228,8 @@ const QUIET: [&str; 10] = [
     "Files compared with their digests",
     // The source of its feed is away here.
     "Advisories",
+    // Nobody listens where its events would go.
+    "Webhooks",
     // Hardly a second old.
     "Oldest in the journal",
     "Journal",

@@ -2,7 +2,7 @@
 //!
 //! The SQL sticks to what both speak (`$1`, `ON CONFLICT`, `RETURNING`). What only one of them does, such
 //! as its schema, its connections and its error codes, is in that one's folder, behind
-//! [`Engine`](engine::Engine).
+//! [`Engine`].
 
 mod connection;
 mod database;

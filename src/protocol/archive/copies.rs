@@ -9,11 +9,7 @@ use zip::ZipReadOptions;
 use zip::read::{ZipFile, read_zipfile_from_stream_with_options};
 use zip::result::{ZipError, ZipResult};
 
-/// What every entry of the directory begins with.
-const SIGNATURE: [u8; 4] = *b"PK\x01\x02";
-
-/// Fixed length of such an entry, before its name.
-const ENTRY_BYTES: usize = 46;
+use crate::protocol::archive::directory::walk;
 
 /// Where an entry says where its file begins.
 const STARTS_AT: usize = 42;
@@ -118,46 +114,4 @@ pub fn first_start<R: Read + Seek>(
         Ok(())
     })?;
     Ok(first.map(|first| offset.saturating_add(first.into())))
-}
-
-/// An entry of the directory.
-struct Entry {
-    fixed: [u8; ENTRY_BYTES],
-    name: Vec<u8>,
-}
-
-impl Entry {
-    fn short(&self, at: usize) -> u16 {
-        u16::from_le_bytes([self.fixed[at], self.fixed[at + 1]])
-    }
-
-    fn long(&self, at: usize) -> u32 {
-        u32::from(self.short(at)) | u32::from(self.short(at + 2)) << 16
-    }
-}
-
-/// Shows every entry of the directory that begins at `directory`.
-fn walk<R: Read + Seek>(
-    archive: &mut R,
-    directory: u64,
-    mut show: impl FnMut(&Entry) -> io::Result<()>,
-) -> io::Result<()> {
-    archive.seek(SeekFrom::Start(directory))?;
-    loop {
-        let mut entry = Entry {
-            fixed: [0; ENTRY_BYTES],
-            name: Vec::new(),
-        };
-        // The directory is followed by its end, which is shorter than an entry.
-        archive.read_exact(&mut entry.fixed[..SIGNATURE.len()])?;
-        if entry.fixed[..SIGNATURE.len()] != SIGNATURE {
-            return Ok(());
-        }
-        archive.read_exact(&mut entry.fixed[SIGNATURE.len()..])?;
-        entry.name = vec![0; entry.short(28).into()];
-        archive.read_exact(&mut entry.name)?;
-        let rest = u64::from(entry.short(30)) + u64::from(entry.short(32));
-        io::copy(&mut archive.by_ref().take(rest), &mut io::sink())?;
-        show(&entry)?;
-    }
 }

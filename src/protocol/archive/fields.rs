@@ -40,8 +40,8 @@ pub enum CoreMetadataFault {
 }
 
 impl CoreMetadataFields {
-    /// Parses the head; folded lines are joined, the first of a repeated field counts, and invalid UTF-8 is
-    /// replaced (it can only be in fields that are not used).
+    /// Parses the head; folded lines are joined, the first of a repeated field counts (of licences, none if
+    /// they differ), and invalid UTF-8 is replaced (it can only be in fields that are not used).
     ///
     /// # Errors
     /// When name or version is missing.
@@ -53,10 +53,12 @@ impl CoreMetadataFields {
             let known = NAMES
                 .iter()
                 .position(|known| known.eq_ignore_ascii_case(name));
-            if let Some(at) = known
-                && fields[at].is_none()
-            {
-                fields[at] = Some(joined(value).into_owned());
+            let Some(at) = known else { continue };
+            match &mut fields[at] {
+                none @ None => *none = Some(joined(value).into_owned()),
+                // Two licences: which one holds is not known, and no expression is both.
+                Some(first) if NAMES[at] == LICENSE && *first != joined(value) => first.clear(),
+                Some(_) => {}
             }
         }
         let [name, version, requires_python, license_expression] =
@@ -95,7 +97,9 @@ impl CoreMetadataFields {
     }
 }
 
-const NAMES: [&str; 4] = ["Name", "Version", "Requires-Python", "License-Expression"];
+const NAMES: [&str; 4] = ["Name", "Version", "Requires-Python", LICENSE];
+
+const LICENSE: &str = "License-Expression";
 
 #[cfg(test)]
 mod tests {
@@ -105,6 +109,17 @@ mod tests {
 
     fn parse(text: &str) -> Result<CoreMetadataFields, CoreMetadataFault> {
         CoreMetadataFields::parse(text.as_bytes())
+    }
+
+    #[test]
+    fn two_licences_that_differ_are_none() {
+        for (second, expected) in [("MIT", Some("MIT")), ("GPL-3.0-only", None)] {
+            let text = format!(
+                "Name: x\nVersion: 1\nLicense-Expression: MIT\nLicense-Expression: {second}\n"
+            );
+            let found = parse(&text).unwrap().license_expression;
+            assert_eq!(found.as_deref(), expected, "{second}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod bounded;
 mod copies;
+mod directory;
 mod examine;
 mod fault;
 mod fields;

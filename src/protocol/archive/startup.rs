@@ -6,9 +6,8 @@
 
 use std::io::{Read, Seek};
 
-use zip::ZipArchive;
-
 use crate::protocol::archive::bounded::{ArchiveBounds, Bounded};
+use crate::protocol::archive::directory::agreed_names;
 use crate::protocol::archive::zipped::ZipFault;
 
 /// Endings of files that `site` runs.
@@ -20,10 +19,10 @@ const SITE_FOLDERS: [&str; 2] = ["site-packages", "dist-packages"];
 /// Whether a wheel has such a file. Only its directory is read.
 ///
 /// # Errors
-/// When it cannot be read within the bounds.
+/// When it cannot be read within the bounds, or readers may differ about what is in it.
 pub fn has_startup_files(wheel: impl Read + Seek, bounds: ArchiveBounds) -> Result<bool, ZipFault> {
-    let archive = ZipArchive::new(Bounded::new(wheel, bounds.directory_bytes_max))?;
-    Ok(archive.file_names_raw().any(is_startup_file))
+    let names = agreed_names(&mut Bounded::new(wheel, bounds.directory_bytes_max))?;
+    Ok(names.iter().any(|name| is_startup_file(name)))
 }
 
 fn is_startup_file(raw: &[u8]) -> bool {
@@ -41,7 +40,11 @@ fn is_startup_file(raw: &[u8]) -> bool {
     let Some((name, folders)) = parts.split_last() else {
         return false;
     };
-    if !ENDINGS.iter().any(|ending| name.ends_with(ending)) {
+    // Windows keeps no dots and spaces at the end of a name, and what follows a colon names a stream of it.
+    let streamless = name.split(':').next().unwrap_or(name);
+    let names = [*name, streamless].map(|name| name.trim_end_matches(['.', ' ']));
+    let ends = |ending: &&str| names.iter().any(|name| name.ends_with(ending));
+    if !ENDINGS.iter().any(ends) {
         return false;
     }
     match folders {
@@ -84,6 +87,9 @@ mod tests {
                 "curd-1.0.data/data/lib/python3.13/site-packages/curd.pth",
                 true,
             ),
+            ("curd.pth.", true),
+            ("curd.pth. .", true),
+            ("curd.pth::$DATA", true),
             ("curd/curd.pth", false),
             ("curd-1.0.data/purelib/curd/curd.pth", false),
             ("curd-1.0.data/data/share/curd.pth", false),

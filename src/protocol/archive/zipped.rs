@@ -12,6 +12,7 @@ use zip::result::ZipError;
 
 use crate::protocol::archive::bounded::{ArchiveBounds, Bounded, Spent};
 use crate::protocol::archive::copies::{copies_agree, first_start};
+use crate::protocol::archive::directory::agreed_names;
 
 /// How far from its end a zip's directory record can be: its own length, and the longest comment.
 const END_BYTES_MAX: u64 = 22 + 65_535;
@@ -19,7 +20,7 @@ const END_BYTES_MAX: u64 = 22 + 65_535;
 /// What may stand before the archive and after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Around {
-    /// Nothing: for uploads, which their owners can build again.
+    /// Nothing, and all readers agree about its directory: for uploads, which their owners can build again.
     Nothing,
     /// Anything, such as a self-extracting program: for what others have published that way, and installers
     /// accept.
@@ -104,6 +105,7 @@ pub fn find_in_zip(
         if first.unwrap_or(starts.1) != 0 {
             return Err(ZipFault::LeadingBytes);
         }
+        agreed_names(&mut Bounded::new(&mut content, most))?;
     }
     let Some((zipped, repeated)) = found else {
         return Ok(None);

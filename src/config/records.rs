@@ -27,6 +27,33 @@ const POSTGRES: &[YamlKey] = &[
     key("url_env", one::<String>(), "", "the environment variable with the url, for one with a password"),
 ];
 
+/// The parameters of libpq's URLs that have an effect. Others are refused here: the driver would pass over
+/// them and log their values, which may be secrets.
+const PARAMETERS: [&str; 12] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "user",
+];
+
+/// The values of `sslmode`.
+const SSL_MODES: [&str; 6] = [
+    "disable",
+    "allow",
+    "prefer",
+    "require",
+    "verify-ca",
+    "verify-full",
+];
+
 /// A URL of a database, which may hold a password.
 #[derive(Clone, PartialEq, Eq)]
 struct PostgresUrl(Secret);
@@ -48,6 +75,17 @@ impl Word for PostgresUrl {
         let url = Url::parse(text.trim()).map_err(|error| wrong(format!(" ({error})")))?;
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             return Err(wrong(String::new()));
+        }
+        for (name, value) in url.query_pairs() {
+            if !PARAMETERS.contains(&&*name) {
+                return Err(wrong(format!(", whose parameter {name} is not known here")));
+            }
+            if name == "sslmode" && !SSL_MODES.contains(&&*value) {
+                return Err(wrong(format!(
+                    ", whose sslmode is none of {}",
+                    SSL_MODES.join(", ")
+                )));
+            }
         }
         Ok(Self(Secret::new(text.trim())))
     }
@@ -164,6 +202,16 @@ mod tests {
             (
                 "{ url: 'http://me:hunter2@db.example/' }",
                 "a.yaml:1:29: url: not a URL such as postgres://",
+            ),
+            (
+                "{ url: 'postgres://db.example/x?sslpassword=hunter2' }",
+                "a.yaml:1:29: url: not a URL such as postgres://cheesecloth@db.example/cheesecloth, \
+                 whose parameter sslpassword is not known here",
+            ),
+            (
+                "{ url: 'postgres://db.example/x?sslmode=hunter2' }",
+                "a.yaml:1:29: url: not a URL such as postgres://cheesecloth@db.example/cheesecloth, \
+                 whose sslmode is none of disable, allow",
             ),
             (
                 "{ url_env: NONE }",

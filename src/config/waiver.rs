@@ -26,7 +26,7 @@ impl Waiver<'_> {
     /// The rule, on one line and on several.
     #[must_use]
     pub fn rule(&self) -> RuleText {
-        let mut keys = vec![("project", self.project.to_string())];
+        let mut keys = vec![("project", named(self.project))];
         keys.extend(self.versions.map(|versions| ("versions", quoted(versions))));
         let digests: Vec<String> = self
             .digests
@@ -60,6 +60,18 @@ impl Waiver<'_> {
 
 fn indented((key, value): &(&str, String)) -> String {
     format!("    {key}: {value}")
+}
+
+/// A name as people write it, quoted only where YAML would read something else, such as `null` or a number.
+fn named(project: &ProjectName) -> String {
+    let name = project.as_str();
+    let is_word = name.starts_with(|first: char| first.is_ascii_alphabetic());
+    let is_value = ["null", "true", "false", "yes", "no", "on", "off", "y", "n"].contains(&name);
+    if is_word && !is_value {
+        name.to_owned()
+    } else {
+        quoted(name)
+    }
 }
 
 /// A text as YAML reads it whatever is in it; JSON is YAML.
@@ -102,5 +114,23 @@ mod tests {
             "{:?}",
             rule.block
         );
+    }
+
+    #[test]
+    fn a_project_is_read_as_the_name_that_it_is() {
+        for name in [
+            "null",
+            "true",
+            "on",
+            "123",
+            "1e3",
+            "0x1f",
+            "2026-01-01",
+            "six",
+        ] {
+            let project = ProjectName::parse(name).unwrap();
+            let yaml: Value = serde_yaml::from_str(&named(&project)).unwrap();
+            assert_eq!(yaml, name, "{}", named(&project));
+        }
     }
 }

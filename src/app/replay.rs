@@ -15,11 +15,11 @@ use crate::app::setup::Setup;
 use crate::app::streams::metrics;
 use crate::app::work::runtime;
 use crate::clock::Clock;
-use crate::config::Loaded;
+use crate::config::{FoundIndex, Loaded};
 use crate::gateway::{Context, Generation};
 use crate::journal::{JOURNAL_FILE, JournalAsked, JournalReader};
 use crate::model::{IndexName, Location, ProjectName, Timestamp, Version};
-use crate::policy::{Lockfile, Pin, PinnedFile, Policies};
+use crate::policy::{IndexDocument, Lockfile, Pin, PinnedFile, Policies};
 use crate::reader::{AskedProject, ReplayedFile, ReplayedProject, Turn, Why, replay};
 
 /// Projects that are replayed at the same time: two threads decide while others read pages.
@@ -125,7 +125,7 @@ type Asked = BTreeMap<(ProjectName, IndexName), Vec<(Pin, Origin)>>;
 /// Faults in one of them, a journal that cannot be read, no journal where there are no lock files either.
 pub fn replay_requests(options: &ReplayOptions<'_>) -> anyhow::Result<Replay> {
     let mut new = options.new.load()?;
-    let old = options.old.load()?;
+    let mut old = options.old.load()?;
     let nowhere = tempfile::tempdir().context("make a temporary directory")?;
     let path = new.config.data.join(JOURNAL_FILE);
     let work = runtime()?;
@@ -143,8 +143,13 @@ pub fn replay_requests(options: &ReplayOptions<'_>) -> anyhow::Result<Replay> {
         nowhere.path().clone_into(&mut new.config.data);
     }
     new.config.offline = true;
-    // Mirrors without a URL need none: nothing is asked of them.
-    let house = House::build(work, metrics()?, &mut new, true, &mut |_, _| Ok(()))?;
+    // Nothing is asked of mirrors, but what is held of one is held under its URL.
+    let mut find = |loaded: &mut _, stored: &_| {
+        give_upstream(options.new, loaded, stored, None);
+        Ok(())
+    };
+    let house = House::build(work, metrics()?, &mut new, true, &mut find)?;
+    give_upstream(options.old, &mut old, &[], new.found.as_ref());
     let generations = [
         Arc::new(house.other_generation(&old)?),
         house.flows.core.generation(),
@@ -186,6 +191,18 @@ impl ReplayedRelease {
         let most = Reverse((concerned, self.askers.times));
         let (index, project) = (self.index.clone(), self.project.clone());
         (self.turn, most, index, project, self.version.clone())
+    }
+}
+
+/// Gives mirrors without a URL theirs. What was held of them cannot be judged without it, and is counted so.
+fn give_upstream(
+    setup: &Setup,
+    loaded: &mut Loaded,
+    stored: &[IndexDocument],
+    known: Option<&FoundIndex>,
+) {
+    if let Err(faults) = setup.give_upstream(loaded, stored, known) {
+        tracing::warn!("what is held of a mirror without a URL is not replayed: {faults}");
     }
 }
 

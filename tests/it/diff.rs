@@ -103,6 +103,31 @@ impl Shop {
     }
 }
 
+#[test]
+fn what_is_held_of_a_mirror_without_a_url_is_replayed() {
+    let (dairy, folder) = (dairy(), tempfile::tempdir().unwrap());
+    let url = dairy.url().to_string();
+    let without = |rules| policies("", rules).replace(", mirror_url: ''", "");
+    fs::write(folder.path().join("old.yaml"), without(OLD)).unwrap();
+    fs::write(folder.path().join("new.yaml"), without(NEW)).unwrap();
+    let shop = Program::with_policies(&without(OLD)).with("CHEESECLOTH_MIRROR_URL", &url);
+    let shop = shop.data(&folder.path().join("data")).start();
+    let index = shop.index_url("shop/all");
+    Client::fresh(Tool::Pip)
+        .install(&index, &["sieve"])
+        .succeeds();
+    assert!(shop.stop().success());
+    let mut diff = command();
+    diff.current_dir(folder.path())
+        .env("CHEESECLOTH_MIRROR_URL", &url);
+    let ran = diff.args(["diff", "old.yaml", "new.yaml", "--data", "data"]);
+    let ran = ran.output().unwrap();
+    let told = String::from_utf8_lossy(&ran.stdout);
+    assert_eq!(ran.status.code(), Some(1), "{told}");
+    assert!(told.contains("sieve 2.0"), "{told}");
+    assert!(!told.contains("is not held here"), "{told}");
+}
+
 /// Lock files of each kind that pin sieve 2.0, by name.
 fn locks(uv: &str) -> [(&'static str, String); 5] {
     let wheel = Wheel::new("sieve", "2.0");

@@ -63,11 +63,10 @@ impl Inquiries {
         let all = asked.buffer_unordered(AT_ONCE).for_each(|()| async {});
         let wait = self.core.settings.limits.work.inquiry_wait;
         if tokio::time::timeout(wait, all).await.is_err() {
-            let project = inquiries
-                .first()
-                .map(|one| one.grant.file.item().filename.project());
+            let first = inquiries.first();
+            let project = first.map(|one| one.grant.file.item().filename.project().as_str());
             tracing::warn!(
-                ?project,
+                project,
                 "looking into files takes long, the page goes out without"
             );
         }

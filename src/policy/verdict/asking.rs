@@ -182,9 +182,13 @@ impl Denial {
         Self { asking, ..self }
     }
 
-    /// The link by which people ask for an exception, if the operator gives one.
+    /// The link by which people ask for an exception, if the operator gives one and there can be one: of
+    /// what was recalled there is none.
     #[must_use]
     pub fn ask(&self) -> Option<String> {
+        if matches!(self.recourse(), Recourse::Withdraw(_)) {
+            return None;
+        }
         let Asking { link, asked } = self.asking.as_ref()?;
         Some(link.filled(|blank| {
             match blank {
@@ -279,6 +283,26 @@ mod tests {
             (plain.ask(), plain.detail_and_link()),
             (None, plain.detail())
         );
+    }
+
+    #[test]
+    fn nobody_is_asked_for_an_exception_from_a_recall() {
+        let (link, asked) = (
+            link("https://tracker.example/"),
+            IndexName::parse("a/b").unwrap(),
+        );
+        let asking = |denial: Denial| denial.asking(Some(&link), &asked).ask();
+        let mut refused = denial(file());
+        assert_eq!(
+            asking(refused.clone()).as_deref(),
+            Some("https://tracker.example/")
+        );
+        refused.reason = Reason::Recalled {
+            id: 1,
+            words: "malware".into(),
+            missing: None,
+        };
+        assert_eq!(asking(refused), None);
     }
 
     #[test]

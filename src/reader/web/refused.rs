@@ -11,7 +11,7 @@ use maud::{Markup, html};
 use crate::gateway::{Patience, Resolution, Resolved, decide};
 use crate::model::{Filename, IndexName, Location, ProjectName, Timestamp, Version, Yanked};
 use crate::page::Ruling;
-use crate::policy::Denial;
+use crate::policy::{Denial, Recourse};
 use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::waiver::exception;
@@ -134,6 +134,9 @@ fn ends(denial: &Denial, rule_ends: Option<Timestamp>) -> String {
     }
     if denial.unconfirmed().is_some() {
         return "upstream answers again and still has it".to_owned();
+    }
+    if matches!(denial.recourse(), Recourse::Withdraw(_)) {
+        return "root withdraws the recall".to_owned();
     }
     match rule_ends {
         Some(instant) => format!("{instant}, when the rule ends"),

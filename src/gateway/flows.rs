@@ -164,14 +164,17 @@ impl Flows {
         page: (&IndexName, &ProjectName, PageForm),
         record: &mut Record,
     ) -> Result<Reply, Error> {
-        let first = self.pages.show(cx, ask, page, false, record).await?;
-        let inquiries = match first {
-            Shown::Reply(reply) => return Ok(*reply),
+        let inquiries = match self.pages.show(cx, ask, page, false, record).await? {
+            Shown::Reply(reply) => return Ok(reply),
             Shown::Undecided(inquiries) => inquiries,
         };
-        self.inquiries.settle(cx, &inquiries).await;
-        match self.pages.show(cx, ask, page, true, record).await? {
-            Shown::Reply(reply) => Ok(*reply),
+        // Apart, so that the future of every request stays small.
+        let settled = async {
+            self.inquiries.settle(cx, &inquiries).await;
+            self.pages.show(cx, ask, page, true, record).await
+        };
+        match Box::pin(settled).await? {
+            Shown::Reply(reply) => Ok(reply),
             Shown::Undecided(_) => Err(Error::busy("files of the page are being looked into")),
         }
     }

@@ -58,7 +58,7 @@ enum Rendered {
 /// What comes of a request for a page.
 pub enum Shown {
     /// An answer.
-    Reply(Box<Reply>),
+    Reply(Reply),
     /// Files of the page are to be looked into; then it is to be asked for again.
     Undecided(Arc<[Inquiry]>),
 }
@@ -150,7 +150,7 @@ impl Pages {
         is_settled: bool,
         record: &mut Record,
     ) -> Flow<Shown> {
-        let shown = |reply: Reply| Ok(Shown::Reply(Box::new(reply)));
+        let shown = |reply: Reply| Ok(Shown::Reply(reply));
         let wanted = Wanted {
             index: index.clone(),
             project: project.clone(),

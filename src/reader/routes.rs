@@ -10,8 +10,8 @@ use http::{HeaderValue, StatusCode};
 
 use crate::devpi::ApiAnswer;
 use crate::gateway::{
-    Answers, Ask, Body, Context, Error, Flows, Record, Reply, Route, Trouble, failed_reply,
-    reply_head,
+    Answers, Ask, Body, Context, Decision, Error, Flows, Record, Reply, Route, Trouble,
+    failed_reply, reply_head,
 };
 use crate::model::IndexName;
 use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
@@ -125,7 +125,7 @@ impl Reader {
             if let Some(to) = asked.moved {
                 return redirect(to, false, record);
             }
-            return match documentation(look, &asked, &record).await {
+            return match Box::pin(documentation(look, &asked, &record)).await {
                 Ok(reply) => reply,
                 Err(trouble) => web::web_reply(look, Err(trouble), &self.searches, record).await,
             };
@@ -230,12 +230,16 @@ impl Reader {
 
     async fn told(&self, look: Look<'_>, outcome: Result<Reply, Error>, record: Record) -> Reply {
         let ask = look.ask;
-        let is_page = is_for_installers(&ask.route) && is_person(ask);
+        let is_page = || is_for_installers(&ask.route) && is_person(ask);
+        // What is not the common answer is apart, so that the future of every request stays small.
         match outcome {
-            Ok(reply) if is_page => web::for_person(look, reply).await,
+            Ok(reply) if reply.record.decision == Decision::Deny && is_page() => {
+                Box::pin(web::for_person(look, reply)).await
+            }
             Ok(reply) => reply,
-            Err(error) if is_page => {
-                web::web_reply(look, Err(error.into()), &self.searches, record).await
+            Err(error) if is_page() => {
+                let page = web::web_reply(look, Err(error.into()), &self.searches, record);
+                Box::pin(page).await
             }
             Err(error) => {
                 let mut reply = failed_reply(&error, ask.path, record);

@@ -36,6 +36,7 @@ mod protocol;
 mod reader;
 mod store;
 mod telemetry;
+mod trial;
 mod upstream;
 mod writer;
 

@@ -64,8 +64,8 @@ pub mod page {
 /// Of `policy`.
 pub mod policy {
     pub use crate::policy::{
-        Bench, Candidate, CaseFile, Document, Files, Mirror, NamedKind, Pin, PinnedFile, Policies,
-        Recalls, TextFile, read_text,
+        Candidate, Document, Files, Mirror, NamedKind, Pin, PinnedFile, Policies, Recalls,
+        TextFile, read_text,
     };
 
     /// Where a mirror's upstream is.
@@ -95,6 +95,11 @@ pub mod store {
 /// Of `telemetry`.
 pub mod telemetry {
     pub use crate::telemetry::{AccessLog, AuditLog, LogFormat, Metrics, Staleness, WaitMeter};
+}
+
+/// Of `trial`.
+pub mod trial {
+    pub use crate::trial::{Bench, CaseFile};
 }
 
 /// Of `upstream`.

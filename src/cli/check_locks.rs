@@ -13,7 +13,8 @@ use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::feed::give_held;
 use crate::model::{Faults, IndexName};
-use crate::policy::{LockFinding, Lockfile, Policies};
+use crate::policy::{Lockfile, Policies};
+use crate::trial::{LockFinding, refused_entries};
 
 /// A lock file as read, or all that is wrong with it.
 #[derive(Debug)]
@@ -77,7 +78,7 @@ pub(super) fn check_locks(
         .iter()
         .filter_map(|lock| Some((lock, lock.content.as_ref().ok()?)));
     let check = |(lock, content): (&ReadLock, &Lockfile)| {
-        let findings = policies.refused_entries(&index, content, now);
+        let findings = refused_entries(&policies, &index, content, now);
         Ok(CheckedLock {
             path: lock.path.clone(),
             index: index.clone(),

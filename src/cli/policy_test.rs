@@ -17,7 +17,8 @@ use crate::config::{
 };
 use crate::feed::give_held;
 use crate::model::{Fault, Faults, Location, Timestamp};
-use crate::policy::{Bench, CaseFile, Difference, Policies, WhenStale};
+use crate::policy::{Policies, WhenStale};
+use crate::trial::{Bench, CaseFile, Difference};
 
 /// The folder beside the configuration in which tests are looked for.
 const FOLDER: &str = "tests";

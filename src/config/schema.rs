@@ -3,7 +3,8 @@
 use serde_json::Value as Json;
 
 use crate::config::load::TOP;
-use crate::policy::{CASES, Table, schema_of};
+use crate::policy::{Table, schema_of};
+use crate::trial::CASES;
 
 /// JSON Schema (draft 2020-12) of a configuration file, for editors.
 #[must_use]

@@ -15,7 +15,7 @@ use crate::policy::whitelist::{Admission, Whitelist};
 pub(super) const WHITELIST: &str = "whitelist";
 
 /// Stands in place of a policy's name for the key `owns`.
-pub(super) const OWNS: &str = "owns";
+pub const OWNS: &str = "owns";
 
 /// The rules of one index about one project, which are looked up once for all its files.
 #[derive(Debug)]

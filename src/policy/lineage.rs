@@ -123,6 +123,3 @@ fn is_same(one: &Advisory, other: &Advisory) -> bool {
     let mut names = one.names();
     names.any(|name| other.names().any(|known| known == name))
 }
-
-#[cfg(test)]
-mod tests;

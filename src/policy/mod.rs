@@ -3,7 +3,6 @@
 //! `Document`s become `Policies` by [`Policies::compile`]; a `Stack` of them gives `Verdict`s that explain themselves.
 mod advice;
 mod advisory;
-mod case;
 mod compile;
 mod condition;
 mod decide;
@@ -13,15 +12,11 @@ mod documents;
 mod facts;
 mod feed;
 mod index;
-mod judge;
 #[cfg(test)]
 mod laws;
 mod layer;
 mod lineage;
-mod lock_check;
 mod lockfile;
-#[cfg(test)]
-mod manual;
 mod mirror_whitelist;
 mod names;
 mod naming;
@@ -45,7 +40,6 @@ mod verdict;
 mod whitelist;
 mod words;
 pub use advice::{Exposure, advice};
-pub use case::{Bench, CASES, CaseFile, Difference};
 pub use compile::{Expiring, Policies};
 pub use decide::ProjectView;
 pub use diff::diff;
@@ -56,18 +50,20 @@ pub use document::{
 pub use documents::{Document, IndexDocument, IndexKindDocument};
 pub use feed::{Feed, HeldFeed, WhenStale};
 pub use index::{Index, IndexKind};
-pub use lock_check::{Fate, LockFinding};
+pub use layer::OWNS;
 pub use lockfile::{Lockfile, Pin, PinnedFile};
 pub use orphans::check_orphans;
 pub use outlook::Needs;
 pub use read::{
-    Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, NamedKind, Node, Notes, Shape, Table,
-    Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,
+    Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, Moment, NamedKind, Node, Notes, Shape,
+    Table, Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,
 };
+#[cfg(test)]
+pub use read::{MATCHES, POLICY};
 pub use recalls::Recalls;
 pub use rule::Policy;
 #[cfg(test)]
-pub use sample::NoFiles;
+pub use sample::{NoFiles, at, file, index, osv, placed};
 pub use setting::{
     ApiKey, ApiValue, COMMON_API, CommonDocument, MIRROR_API, Mirror, MirrorDocument, STAGE_API,
     StageDocument,
@@ -76,5 +72,5 @@ pub use siblings::ListedFiles;
 pub use sources::{SkipReason, Sources};
 pub use stack::{Candidate, Member, Stack};
 pub use taken::taken;
-pub use trace::TraceLine;
-pub use verdict::{Allowed, Denial, Recourse, Verdict};
+pub use trace::{MIRROR_WHITELIST, TraceLine};
+pub use verdict::{Allowed, Denial, Reason, Recourse, Verdict};

@@ -35,7 +35,7 @@ impl read::Files for NoFiles {
 }
 
 /// What OSV documents say.
-pub(super) fn osv(text: &str) -> Arc<Advisories> {
+pub fn osv(text: &str) -> Arc<Advisories> {
     Arc::new(Advisories::of_text(text).unwrap())
 }
 
@@ -52,15 +52,15 @@ pub(super) fn project(name: &str) -> ProjectName {
     ProjectName::parse(name).unwrap()
 }
 
-pub(super) fn index(name: &str) -> IndexName {
+pub fn index(name: &str) -> IndexName {
     IndexName::parse(name).unwrap()
 }
 
-pub(super) fn at(instant: &str) -> Timestamp {
+pub fn at(instant: &str) -> Timestamp {
     instant.parse().unwrap()
 }
 
-pub(super) fn placed<T>(value: T) -> Placed<T> {
+pub fn placed<T>(value: T) -> Placed<T> {
     Placed {
         value,
         location: place(1),
@@ -235,7 +235,7 @@ pub(super) fn recalls(subjects: &[&str]) -> Recalls {
 }
 
 /// A file uploaded at the start of 2026, 1000 bytes, with the digest of its own name.
-pub(super) fn file(name: &str, of: &str) -> File {
+pub fn file(name: &str, of: &str) -> File {
     let mut file = File::named(Filename::parse(name, &project(of)).unwrap());
     file.size = Some(1000);
     file.hashes = Hashes::sha256_only(Sha256::of(name.as_bytes()));

@@ -20,7 +20,7 @@ use crate::policy::verdict::Missing;
 use crate::policy::whitelist::Admission;
 
 /// Stands in place of a policy's name for devpi's rule about private names.
-pub(super) const MIRROR_WHITELIST: &str = "mirror_whitelist";
+pub const MIRROR_WHITELIST: &str = "mirror_whitelist";
 
 /// One rule, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +56,14 @@ pub enum Outcome {
     PassesOver,
     /// A rule above it in the same policy decided.
     NotReached,
+}
+
+impl TraceLine {
+    /// Whether the rule lets the file pass, as far as its policy is concerned.
+    #[must_use]
+    pub fn allows(&self) -> bool {
+        self.outcome == Outcome::Allows
+    }
 }
 
 impl Outcome {

@@ -263,7 +263,8 @@ impl Reason {
 pub struct Denial {
     /// What is refused.
     pub subject: Subject,
-    pub(super) reason: Reason,
+    /// Why it is.
+    pub reason: Reason,
     /// Which rule says so.
     pub rule: RuleId,
     /// What a page does with the file.

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use crate::gateway::{Context, Error, ErrorKind, Flows, Patience, Resolution, Resolved, candidate};
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Version};
 use crate::page::{Entry, Merged};
-use crate::policy::{Denial, Fate, Pin, PinnedFile, Verdict, taken};
+use crate::policy::{Denial, Pin, PinnedFile, Verdict, taken};
+use crate::trial::{Fate, certain_fate};
 
 /// A project that is asked for through an index, and which of its files.
 #[derive(Debug, Clone)]
@@ -419,7 +420,7 @@ impl<'a> Shown<'a> {
             Word::NotHeld(why) => {
                 let Side { cx, .. } = self.side;
                 let policies = &cx.generation.policies;
-                match policies.certain_fate(&self.asked.index, pin, cx.now) {
+                match certain_fate(policies, &self.asked.index, pin, cx.now) {
                     // Of a name alone it is not known which files it has.
                     Some(Fate::Passes) if !is_bare => Foreseen::Passes,
                     Some(Fate::Refused(denial)) => Foreseen::Refused(Why::of(&denial)),

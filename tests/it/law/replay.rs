@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::model::{File, Location, UploadTime, UploadTimeSource, Version};
 use cheesecloth::testing::page::file_path;
-use cheesecloth::testing::policy::{Bench, CaseFile, Pin, PinnedFile};
+use cheesecloth::testing::policy::{Pin, PinnedFile};
 use cheesecloth::testing::reader::{
     AskedProject, Foreseen, Question, Turn, explain_verdicts, foresee, replay,
 };
+use cheesecloth::testing::trial::{Bench, CaseFile};
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 use proptest::test_runner::TestRunner;

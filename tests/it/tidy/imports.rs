@@ -2,18 +2,19 @@
 
 use super::source::{Source, none, sources};
 
-const GROUND: &[&str] = &["model", "advisory", "policy", "page", "protocol"];
+const GROUND: &[&str] = &["model", "advisory", "policy", "trial", "page", "protocol"];
 
 /// Each room, and the rooms it may import: the tables of `docs/ARCHITECTURE.md`.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("advisory", &["model"]),
     ("policy", &["model", "advisory"]),
+    ("trial", &["model", "advisory", "policy"]),
     ("page", &["model", "policy"]),
     ("protocol", &["model", "page"]),
     ("clock", &["model"]),
     ("telemetry", &["model"]),
-    ("config", &["model", "advisory", "policy"]),
+    ("config", &["model", "advisory", "policy", "trial"]),
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
@@ -61,6 +62,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "model",
             "advisory",
             "policy",
+            "trial",
             "page",
             "protocol",
             "clock",

@@ -2,8 +2,7 @@
 
 use super::*;
 use crate::model::Sha256;
-use crate::policy::read::read_text;
-use crate::policy::sample::{NoFiles, at, index};
+use crate::policy::{NoFiles, at, index, read_text};
 
 const LEAK: &str = "deny: { id: leak, project: requests, versions: '<2.31', reason: 'leaks' }";
 
@@ -18,7 +17,7 @@ fn said(rule: &str, path: &str, text: &str) -> String {
     let text = text.replace("HEX", &Sha256::of(b"x").to_hex());
     let lockfile = Lockfile::parse(path, &text).unwrap();
     let now = at("2026-01-20T00:00:00Z");
-    let found = policies.refused_entries(&index("a/top"), &lockfile, now);
+    let found = refused_entries(&policies, &index("a/top"), &lockfile, now);
     let found = found.unwrap().into_iter().map(|found| found.to_string());
     found.collect::<Vec<_>>().join("\n")
 }
@@ -131,7 +130,7 @@ fn what_an_allow_needs_and_the_file_does_not_state_is_no_certain_refusal_either(
     let now = at("2026-01-20T00:00:00Z");
     let certain = |text: &str| {
         let lockfile = Lockfile::parse("r.txt", text).unwrap();
-        let found = policies.refused_entries(&index("m/one"), &lockfile, now);
+        let found = refused_entries(&policies, &index("m/one"), &lockfile, now);
         found.unwrap()[0].is_certain
     };
     assert!(!certain("six==1.17.0\n"));
@@ -148,7 +147,7 @@ fn a_fate_is_certain_only_if_it_is_the_same_at_every_mirror_and_in_every_state()
         let policies = Policies::compile(&[document], &[]).unwrap();
         let lockfile = Lockfile::parse("r.txt", &format!("{name}\n")).unwrap();
         let now = at("2026-01-20T00:00:00Z");
-        policies.certain_fate(&index("a/top"), &lockfile.pins[0], now)
+        certain_fate(&policies, &index("a/top"), &lockfile.pins[0], now)
     };
     let table = [
         ("deny: { project: six }", "six==1", "refused"),
@@ -195,9 +194,7 @@ fn the_digests_that_a_whitelist_pins_bind_lock_files_too() {
     let policies = Policies::compile(&[document], &[]).unwrap();
     let lockfile = Lockfile::parse("r.txt", PLAIN).unwrap();
     let now = at("2026-01-20T00:00:00Z");
-    let found = policies
-        .refused_entries(&index("a/top"), &lockfile, now)
-        .unwrap();
+    let found = refused_entries(&policies, &index("a/top"), &lockfile, now).unwrap();
     let entries: Vec<&str> = found.iter().map(|found| found.entry.as_str()).collect();
     assert_eq!(entries, ["requests 2.30.0", "acme-tools 1", "requests"]);
     assert!(
@@ -206,7 +203,7 @@ fn the_digests_that_a_whitelist_pins_bind_lock_files_too() {
             .all(|found| found.is_certain && &*found.rule == "whitelist")
     );
     assert_eq!(
-        policies.refused_entries(&index("a/no"), &lockfile, now),
+        refused_entries(&policies, &index("a/no"), &lockfile, now),
         None
     );
 }

@@ -4,9 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
-use crate::policy::case::given::{GIVEN, Given, GivenText, read_given, read_listed};
-use crate::policy::document::Placed;
-use crate::policy::read::{Choice, Moment, Node, Notes, Shape, Value, YamlKey, key, kind, one};
+use crate::policy::{Choice, Moment, Node, Notes, Placed, Shape, Value, YamlKey, key, kind, one};
+use crate::trial::case::given::{GIVEN, Given, GivenText, read_given, read_listed};
 
 /// The keys of a file of tests.
 #[rustfmt::skip] // a table reads by rows

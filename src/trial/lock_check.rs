@@ -12,12 +12,8 @@ use crate::model::{
     File, Filename, Hashes, IndexName, Kind, Location, ProjectName, ProjectState, Timestamp,
     UploadTime, UploadTimeSource, Yanked,
 };
-use crate::policy::compile::Policies;
-use crate::policy::judge::{Judged, judge_file, judge_name};
-use crate::policy::layer::OWNS;
-use crate::policy::lockfile::{Lockfile, Pin, PinnedFile};
-use crate::policy::stack::{Candidate, Stack};
-use crate::policy::verdict::{Denial, Reason};
+use crate::policy::{Candidate, Denial, Lockfile, OWNS, Pin, PinnedFile, Policies, Reason, Stack};
+use crate::trial::judge::{Judged, judge_file, judge_name};
 
 /// An entry that does not certainly pass.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,57 +61,60 @@ pub enum Fate {
     Refused(Box<Denial>),
 }
 
-impl Policies {
-    /// The entries of a lock file that an index would refuse, or may refuse; `None` if there is no such
-    /// index.
-    #[must_use]
-    pub fn refused_entries(
-        &self,
-        index: &IndexName,
-        lockfile: &Lockfile,
-        now: Timestamp,
-    ) -> Option<Vec<LockFinding>> {
-        let stack = self.stack(index)?;
-        let finding = |pin: &Pin| {
-            let (denial, is_certain) = match fate(stack, pin, now) {
-                Fate::Passes => return None,
-                Fate::Depends(denial) => (denial, false),
-                Fate::Refused(denial) => (denial, true),
-            };
-            Some(LockFinding {
-                location: pin.location.clone(),
-                entry: entry(pin),
-                index: index.clone(),
-                rule: Arc::clone(&denial.rule.name),
-                place: denial.rule.location.clone(),
-                reason: denial.reason(),
-                is_certain,
-            })
+/// The entries of a lock file that an index would refuse, or may refuse; `None` if there is no such
+/// index.
+#[must_use]
+pub fn refused_entries(
+    policies: &Policies,
+    index: &IndexName,
+    lockfile: &Lockfile,
+    now: Timestamp,
+) -> Option<Vec<LockFinding>> {
+    let stack = policies.stack(index)?;
+    let finding = |pin: &Pin| {
+        let (denial, is_certain) = match fate(stack, pin, now) {
+            Fate::Passes => return None,
+            Fate::Depends(denial) => (denial, false),
+            Fate::Refused(denial) => (denial, true),
         };
-        Some(lockfile.pins.iter().filter_map(finding).collect())
-    }
+        Some(LockFinding {
+            location: pin.location.clone(),
+            entry: entry(pin),
+            index: index.clone(),
+            rule: Arc::clone(&denial.rule.name),
+            place: denial.rule.location.clone(),
+            reason: denial.reason(),
+            is_certain,
+        })
+    };
+    Some(lockfile.pins.iter().filter_map(finding).collect())
+}
 
-    /// What certainly becomes of an entry, whichever member of the stack lists it and whatever is not stated
-    /// of it; `None` if there is no such index.
-    #[must_use]
-    pub fn certain_fate(&self, index: &IndexName, pin: &Pin, now: Timestamp) -> Option<Fate> {
-        let stack = self.stack(index)?;
-        let mut all: Option<Fate> = None;
-        for (member, keeper) in members(stack, &pin.project, now) {
-            for fate in fates_at(stack, (pin, &ProjectState::ALL), member, keeper, now) {
-                all = Some(match (all.take(), fate) {
-                    (None, fate) => fate,
-                    (Some(Fate::Passes), Fate::Passes) => Fate::Passes,
-                    (Some(before @ Fate::Refused(_)), Fate::Refused(_)) => before,
-                    (Some(Fate::Refused(denial) | Fate::Depends(denial)), _)
-                    | (Some(Fate::Passes), Fate::Refused(denial) | Fate::Depends(denial)) => {
-                        Fate::Depends(denial)
-                    }
-                });
-            }
+/// What certainly becomes of an entry, whichever member of the stack lists it and whatever is not stated
+/// of it; `None` if there is no such index.
+#[must_use]
+pub fn certain_fate(
+    policies: &Policies,
+    index: &IndexName,
+    pin: &Pin,
+    now: Timestamp,
+) -> Option<Fate> {
+    let stack = policies.stack(index)?;
+    let mut all: Option<Fate> = None;
+    for (member, keeper) in members(stack, &pin.project, now) {
+        for fate in fates_at(stack, (pin, &ProjectState::ALL), member, keeper, now) {
+            all = Some(match (all.take(), fate) {
+                (None, fate) => fate,
+                (Some(Fate::Passes), Fate::Passes) => Fate::Passes,
+                (Some(before @ Fate::Refused(_)), Fate::Refused(_)) => before,
+                (Some(Fate::Refused(denial) | Fate::Depends(denial)), _)
+                | (Some(Fate::Passes), Fate::Refused(denial) | Fate::Depends(denial)) => {
+                    Fate::Depends(denial)
+                }
+            });
         }
-        Some(all.unwrap_or(Fate::Passes))
     }
+    Some(all.unwrap_or(Fate::Passes))
 }
 
 fn entry(pin: &Pin) -> String {

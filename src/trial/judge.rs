@@ -4,10 +4,7 @@
 //! functions. It serves those who bring their own facts: tests of policies, and lock files.
 
 use crate::model::{IndexName, ProjectName, Timestamp};
-use crate::policy::decide::ProjectView;
-use crate::policy::sources::SkipReason;
-use crate::policy::stack::{Candidate, Stack};
-use crate::policy::verdict::{Denial, Verdict};
+use crate::policy::{Candidate, Denial, ProjectView, SkipReason, Stack, Verdict};
 
 /// The answer, without the item: nothing is served by it.
 #[derive(Debug, Clone, PartialEq)]

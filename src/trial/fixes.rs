@@ -1,12 +1,10 @@
 //! Fixes and lost provenance, in the words of tests of policies.
 
 use crate::model::{ProjectState, UploadTime};
-use crate::policy::case::{Bench, CaseFile};
-use crate::policy::compile::Policies;
-use crate::policy::read::read_text;
-use crate::policy::sample::{NoFiles, at, file, index, osv, placed};
-use crate::policy::siblings::ListedFiles;
-use crate::policy::stack::Candidate;
+use crate::policy::{
+    Candidate, ListedFiles, NoFiles, Policies, at, file, index, osv, placed, read_text,
+};
+use crate::trial::case::{Bench, CaseFile};
 
 const NOW: &str = "2026-01-20T00:00:00Z";
 

@@ -11,9 +11,8 @@ use crate::model::{
     LicenseExpression, Location, ProjectName, ProjectState, Requirement, Sha256, StartupFiles,
     Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers, Yanked,
 };
-use crate::policy::document::Placed;
-use crate::policy::read::{
-    Bytes, Fields, Misread, Moment, Node, Notes, Value, Word, YamlKey, key, many, one,
+use crate::policy::{
+    Bytes, Fields, Misread, Moment, Node, Notes, Placed, Value, Word, YamlKey, key, many, one,
 };
 
 /// The keys of a file or project that is given.

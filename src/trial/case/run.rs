@@ -5,17 +5,13 @@ use std::sync::Arc;
 
 use crate::advisory::{Collector, Place, written};
 use crate::model::{Fault, Faults, File, IndexName, Location, Timestamp, Version};
-use crate::policy::case::document::{Case, Expected};
-use crate::policy::case::given::Given;
-use crate::policy::compile::Policies;
-use crate::policy::document::Placed;
-use crate::policy::documents::Document;
-use crate::policy::judge::{Judged, judge_file, judge_name};
-use crate::policy::siblings::ListedFiles;
-use crate::policy::stack::{Candidate, Stack};
-use crate::policy::taken::taken;
-use crate::policy::trace::{MIRROR_WHITELIST, Outcome, TraceLine};
-use crate::policy::verdict::Denial;
+use crate::policy::{
+    Candidate, Denial, Document, ListedFiles, MIRROR_WHITELIST, Placed, Policies, Stack, TraceLine,
+    taken,
+};
+use crate::trial::case::document::{Case, Expected};
+use crate::trial::case::given::Given;
+use crate::trial::judge::{Judged, judge_file, judge_name};
 
 /// The configuration under test.
 #[derive(Debug, Clone, Copy)]
@@ -361,10 +357,7 @@ fn denied(denial: &Denial) -> Found {
 }
 
 fn allowed(audited: Option<&Denial>, lines: Vec<TraceLine>) -> Found {
-    let lines: Vec<TraceLine> = lines
-        .into_iter()
-        .filter(|line| line.outcome == Outcome::Allows)
-        .collect();
+    let lines: Vec<TraceLine> = lines.into_iter().filter(TraceLine::allows).collect();
     let said = lines.iter();
     let said = said.map(|line| format!("{}{}", line.name, placed(line.location.as_ref())));
     let said: Vec<String> = said.collect();

@@ -1,13 +1,10 @@
 //! What tests say about policies, in the words that their authors read.
 
 use crate::model::Faults;
-use crate::policy::case::document::CASE;
-use crate::policy::case::given::GIVEN;
-use crate::policy::case::{Bench, CASES, CaseFile};
-use crate::policy::compile::Policies;
-use crate::policy::documents::Document;
-use crate::policy::read::{Shape, read_text};
-use crate::policy::sample::{NoFiles, at, osv, placed};
+use crate::policy::{Document, NoFiles, Policies, Shape, at, osv, placed, read_text};
+use crate::trial::case::document::CASE;
+use crate::trial::case::given::GIVEN;
+use crate::trial::case::{Bench, CASES, CaseFile};
 
 const POLICIES: &str = "
 default_index: a/top

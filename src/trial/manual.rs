@@ -1,9 +1,7 @@
 //! `docs/policy.md` against the tables from which policies, tests of them and the schema are read.
 
-use crate::policy::case::GIVEN;
-use crate::policy::compile::Policies;
-use crate::policy::read::{MATCHES, POLICY, YamlKey, read_text};
-use crate::policy::sample::{NoFiles, osv, placed};
+use crate::policy::{MATCHES, NoFiles, POLICY, Policies, YamlKey, osv, placed, read_text};
+use crate::trial::case::GIVEN;
 
 const MANUAL: &str = include_str!("../../docs/policy.md");
 

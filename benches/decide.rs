@@ -8,10 +8,10 @@ mod micro;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use cheesecloth::testing::language::{Document, Files, NamedKind, TextFile, read_text};
 use cheesecloth::testing::model::{Fault, IndexName, Location, ProjectState, Timestamp};
 use cheesecloth::testing::page::parse_json;
-use cheesecloth::testing::policy::{Candidate, Document, Policies, TextFile};
-use cheesecloth::testing::policy::{Files, NamedKind, read_text};
+use cheesecloth::testing::policy::{Candidate, Policies};
 
 use micro::{PAGE_URL, PAGES, json_page, measure, project};
 

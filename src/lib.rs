@@ -26,6 +26,7 @@ mod feed;
 mod front;
 mod gateway;
 mod journal;
+mod language;
 mod listen;
 mod model;
 mod moving;

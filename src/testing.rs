@@ -35,6 +35,19 @@ pub mod gateway {
     };
 }
 
+/// Of `language`.
+pub mod language {
+    pub use crate::language::{
+        Document, Files, Mirror, NamedKind, Pin, PinnedFile, TextFile, read_text,
+    };
+
+    /// Where a mirror's upstream is.
+    #[must_use]
+    pub fn mirror_url(mirror: &Mirror) -> Option<&str> {
+        mirror.mirror_url()
+    }
+}
+
 /// Of `listen`.
 pub mod listen {
     pub use crate::listen::{
@@ -63,16 +76,7 @@ pub mod page {
 
 /// Of `policy`.
 pub mod policy {
-    pub use crate::policy::{
-        Candidate, Document, Files, Mirror, NamedKind, Pin, PinnedFile, Policies, Recalls,
-        TextFile, read_text,
-    };
-
-    /// Where a mirror's upstream is.
-    #[must_use]
-    pub fn mirror_url(mirror: &Mirror) -> Option<&str> {
-        mirror.mirror_url()
-    }
+    pub use crate::policy::{Candidate, Policies, Recalls};
 }
 
 /// Of `protocol`.

@@ -11,8 +11,8 @@ use crate::app::house::House;
 use crate::app::setup::Setup;
 use crate::app::streams::metrics;
 use crate::app::work::runtime;
+use crate::language::Pin;
 use crate::model::{IndexName, Location, suggest};
-use crate::policy::Pin;
 use crate::reader::{AskedProject, Foreseen, Why, foresee};
 
 /// What an index makes of entries of lock files.

@@ -10,9 +10,10 @@ use crate::app::setup::Setup;
 use crate::config::{Config, Doors, Loaded, Named};
 use crate::feed::Keeper;
 use crate::gateway::{Configuration, Generation};
+use crate::language::IndexDocument;
 use crate::model::{Fault, Faults};
 use crate::notify::Notifier;
-use crate::policy::{IndexDocument, check_orphans};
+use crate::policy::check_orphans;
 
 /// What the last reading came across, for the watcher.
 #[derive(Debug)]

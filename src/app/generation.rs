@@ -8,8 +8,9 @@ use url::Url;
 use crate::app::neighbours::Neighbours;
 use crate::config::{Config, Loaded};
 use crate::gateway::Generation;
+use crate::language::{IndexDocument, Mirror};
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::{Index, IndexDocument, Mirror, Policies};
+use crate::policy::{Index, Policies};
 use crate::upstream::{Decoding, Fleet, Proxies, Upstream, UpstreamSettings};
 
 /// Makes generations. Remembers upstreams, so that an unchanged one keeps its connections and its

@@ -10,8 +10,9 @@ use anyhow::Context as _;
 use url::Url;
 
 use crate::config::Config;
+use crate::language::{IndexDocument, IndexKindDocument};
 use crate::model::{MirrorPlace, MirrorPlaces};
-use crate::policy::{Index, IndexDocument, IndexKindDocument};
+use crate::policy::Index;
 use crate::upstream::{Bounds, OwnDoors, Trust};
 
 /// The file below the data folder that names the index which `devpi-init` found on this machine.

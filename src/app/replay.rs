@@ -18,8 +18,9 @@ use crate::clock::Clock;
 use crate::config::{FoundIndex, Loaded};
 use crate::gateway::{Context, Generation};
 use crate::journal::{JOURNAL_FILE, JournalAsked, JournalReader};
+use crate::language::{IndexDocument, Lockfile, Pin, PinnedFile};
 use crate::model::{IndexName, Location, ProjectName, Timestamp, Version};
-use crate::policy::{IndexDocument, Lockfile, Pin, PinnedFile, Policies};
+use crate::policy::Policies;
 use crate::reader::{AskedProject, ReplayedFile, ReplayedProject, Turn, Why, replay};
 
 /// Projects that are replayed at the same time: two threads decide while others read pages.

@@ -4,8 +4,8 @@ use crate::config::{
     AsksPip, FoundIndex, Loaded, Named, Overrides, PoliciesPath, discover, load, load_noting,
     load_what_can_be,
 };
+use crate::language::IndexDocument;
 use crate::model::Faults;
-use crate::policy::IndexDocument;
 
 /// Reads the environment; `config` decides which names count.
 pub type Environment = fn(&str) -> Option<String>;

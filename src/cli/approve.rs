@@ -23,8 +23,8 @@ use crate::cli::sources::{Sources, environment};
 use crate::cli::warm::index;
 use crate::clock::Clock;
 use crate::config::{PoliciesPath, RuleText, Waiver, configuration_files, put_rules, rules_above};
+use crate::language::{Pin, PinnedFile};
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName, Sha256, Timestamp, Version};
-use crate::policy::{Pin, PinnedFile};
 use crate::reader::Why;
 
 #[derive(Debug, Args)]

@@ -12,8 +12,9 @@ use crate::cli::warm::first_index;
 use crate::clock::Clock;
 use crate::config::Loaded;
 use crate::feed::give_held;
+use crate::language::Lockfile;
 use crate::model::{Faults, IndexName};
-use crate::policy::{Lockfile, Policies};
+use crate::policy::Policies;
 use crate::trial::{LockFinding, refused_entries};
 
 /// A lock file as read, or all that is wrong with it.

@@ -15,8 +15,8 @@ use crate::cli::devpi::ServerOptions;
 use crate::cli::devpi_programs::SPELLED;
 use crate::cli::output::say_error;
 use crate::cli::sources::environment;
+use crate::language::{Node, Value};
 use crate::model::Fault;
-use crate::policy::{Node, Value};
 
 /// The key under which the options stand.
 const SECTION: &str = "devpi-server";

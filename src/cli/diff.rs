@@ -18,8 +18,8 @@ use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::{environment, policies_path};
 use crate::cli::warm::index;
 use crate::config::Overrides;
+use crate::language::Lockfile;
 use crate::model::{Faults, IndexName, Version, format_duration, parse_duration};
-use crate::policy::Lockfile;
 use crate::reader::Turn;
 
 /// Most clients that are named for a release, and most releases of a project that nobody asked for:

@@ -16,8 +16,9 @@ use crate::config::{
     Loaded, Named, Overrides, PoliciesPath, configuration_files, load_what_can_be,
 };
 use crate::feed::give_held;
+use crate::language::WhenStale;
 use crate::model::{Fault, Faults, Location, Timestamp};
-use crate::policy::{Policies, WhenStale};
+use crate::policy::Policies;
 use crate::trial::{Bench, CaseFile, Difference};
 
 /// The folder beside the configuration in which tests are looked for.

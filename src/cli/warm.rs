@@ -13,9 +13,10 @@ use crate::cli::output::{OutputOptions, code, say, say_error, say_json};
 use crate::cli::running::reachable;
 use crate::cli::sources::Sources;
 use crate::config::{Listen, Loaded};
+use crate::language::Lockfile;
 use crate::model::IndexName;
 use crate::moving::{Warming, warm};
-use crate::policy::{Lockfile, Policies};
+use crate::policy::Policies;
 
 #[derive(Debug, Args)]
 pub(super) struct WarmOptions {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::policy::{Misread, Word};
+use crate::language::{Misread, Word};
 
 /// Longest path of a Unix socket, in bytes: what the kernel's address holds, less its final zero.
 const UNIX_PATH_MAX: usize = 107;

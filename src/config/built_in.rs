@@ -4,8 +4,8 @@
 //! The built-in mirror is only a default: an index of its name in the records, for example from an
 //! import, was put there on purpose and takes its place, with the upstream that it names.
 
+use crate::language::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
 use crate::model::{IndexName, Location};
-use crate::policy::{Document, IndexDocument, IndexKindDocument, MirrorDocument, Placed};
 
 /// The index that exists when no file declares any.
 const BUILT_IN_INDEX: &str = "root/pypi";

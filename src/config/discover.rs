@@ -15,8 +15,8 @@ use crate::config::found::{FoundIndex, Origin};
 use crate::config::ourselves::is_ourselves;
 use crate::config::pip::{configured_in, configured_index, default_index, pip};
 use crate::config::settings::Config;
+use crate::language::{HttpUrl, Word};
 use crate::model::{Fault, Login};
-use crate::policy::{HttpUrl, Word};
 
 /// The file in the data directory that remembers what pip said.
 const REMEMBERED: &str = "upstream-url";

@@ -7,10 +7,10 @@ use url::Url;
 use crate::config::address::Address;
 use crate::config::doors::TlsFiles;
 use crate::config::files::beside;
-use crate::model::{DoorName, Fault, OperationClass};
-use crate::policy::{
+use crate::language::{
     Fields, HttpUrl, Node, Notes, Placed, Shape, Table, Value, YamlKey, key, kind, many, one,
 };
+use crate::model::{DoorName, Fault, OperationClass};
 
 /// The keys of `listen:`.
 #[rustfmt::skip] // a table reads by rows

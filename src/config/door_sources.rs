@@ -6,8 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use crate::config::address::Address;
 use crate::config::door_document::DoorDocument;
 use crate::config::doors::{DoorConfig, Doors, Listen};
+use crate::language::{Notes, Placed};
 use crate::model::{DoorName, Fault, OperationClass};
-use crate::policy::{Notes, Placed};
 
 /// What is known about one door: from a file, and from a flag or variable, which wins.
 #[derive(Debug, Clone, Default)]
@@ -172,7 +172,7 @@ fn is_same_place(one: &Listen, other: &Listen) -> bool {
 mod tests {
     use super::*;
     use crate::config::door_document::{LISTEN, read};
-    use crate::policy::{Node, Word};
+    use crate::language::{Node, Word};
 
     fn doors(text: &str, flags: &[(DoorName, &str)], is_configured: bool) -> Result<Doors, String> {
         let mut notes = Notes::default();

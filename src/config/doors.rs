@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use url::Url;
 
+use crate::language::Choice;
 use crate::model::{DoorName, Location, OperationClass};
-use crate::policy::Choice;
 
 /// Where a door is.
 #[derive(Debug, Clone, PartialEq, Eq)]

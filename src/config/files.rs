@@ -9,8 +9,8 @@ use std::{fs, io};
 
 use crate::advisory::{Advisories, Collector};
 use crate::config::named::{Named, Reach};
+use crate::language::{Files, NamedKind, TextFile, read_osv};
 use crate::model::{Fault, Location, format_bytes};
-use crate::policy::{Files, NamedKind, TextFile, read_osv};
 
 /// Largest file of configuration, lock file or advisory, in bytes: 100,000 pinned projects take half.
 const FILE_BYTES_MAX: u64 = 64 << 20;

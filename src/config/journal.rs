@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::config::slots::Section;
-use crate::policy::{Bytes, Choice, Placed, YamlKey, key, one};
+use crate::language::{Bytes, Choice, Placed, YamlKey, key, one};
 
 /// The keys of `journal:`.
 #[rustfmt::skip] // a table reads by rows

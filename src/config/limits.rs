@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::language::{Bytes, Fields, Notes, Placed, Shape, YamlKey, key, one};
 use crate::model::{Fault, LIMITS, LimitUnit, Limits, UpstreamLimits, format_bytes, milliseconds};
-use crate::policy::{Bytes, Fields, Notes, Placed, Shape, YamlKey, key, one};
 
 /// The keys of `limits:`.
 pub(super) const LIMIT_KEYS: &[YamlKey] = &KEYS;
@@ -111,7 +111,7 @@ pub(super) fn are_like(before: &Limits, after: &Limits) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Node;
+    use crate::language::Node;
 
     fn read(text: &str) -> (Limits, Notes) {
         let mut notes = Notes::default();

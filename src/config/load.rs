@@ -14,8 +14,8 @@ use crate::config::settings;
 use crate::config::settings::Overrides;
 use crate::config::slots::put;
 use crate::config::source::PoliciesPath;
+use crate::language::{Document, IndexKindDocument, KEYS, Node, Notes, Table, read};
 use crate::model::{DoorName, Fault, Faults};
-use crate::policy::{Document, IndexKindDocument, KEYS, Node, Notes, Table, read};
 
 /// Every top-level key.
 pub(super) const TOP: Table = &[SERVER, KEYS];

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use crate::config::built_in::{is_built_in, is_named_as_built_in, is_pip_mirror, mirrors_mut};
 use crate::config::found::FoundIndex;
 use crate::config::settings::Config;
+use crate::language::{Document, IndexDocument, IndexKindDocument, Placed};
 use crate::model::{Fault, Faults};
-use crate::policy::{Document, IndexDocument, IndexKindDocument, Placed, Policies};
+use crate::policy::Policies;
 
 /// The whole configuration, read.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use crate::config::files::{NamedFiles, beside};
 use crate::config::named::Reach;
 use crate::config::secret::read_secret;
 use crate::config::settings::Config;
+use crate::language::{IndexDocument, IndexKindDocument, Notes, Placed, SecretSource};
 use crate::model::{Fault, Login, Secret};
-use crate::policy::{IndexDocument, IndexKindDocument, Notes, Placed, SecretSource};
 
 /// Moves a mirror's login from its document, where it might be printed, to the settings.
 pub(super) fn take_login(

@@ -6,8 +6,8 @@ use url::Url;
 
 use crate::config::network::Network;
 use crate::config::slots::Section;
+use crate::language::{Choice, HttpUrl, Misread, Placed, Word, YamlKey, key, many, one};
 use crate::model::{MirrorPlace, MirrorPlaces};
-use crate::policy::{Choice, HttpUrl, Misread, Placed, Word, YamlKey, key, many, one};
 
 /// The keys of `manage:`.
 #[rustfmt::skip] // a table reads by rows

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::policy::{Misread, Word};
+use crate::language::{Misread, Word};
 
 /// A network as written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

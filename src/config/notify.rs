@@ -3,10 +3,10 @@
 use url::{Host, Url};
 
 use crate::config::environment::{Environment, variable};
-use crate::model::{Fault, NoticeKind, Secret, Webhook, is_localhost};
-use crate::policy::{
+use crate::language::{
     Choice, Misread, Node, Notes, Placed, Shape, Value, Word, YamlKey, key, many, one,
 };
+use crate::model::{Fault, NoticeKind, Secret, Webhook, is_localhost};
 
 /// Shortest secret, in bytes: what is shorter can be guessed from one post.
 const SECRET_MIN: usize = 16;

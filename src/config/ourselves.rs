@@ -7,8 +7,8 @@ use url::Url;
 use crate::config::doors::Listen;
 use crate::config::loaded::Loaded;
 use crate::config::settings::Config;
+use crate::language::IndexKindDocument;
 use crate::model::Fault;
-use crate::policy::IndexKindDocument;
 
 /// Every mirror and devpi-server that is this gateway itself: it would ask itself, endlessly if the asked
 /// index inherits from the mirror.

@@ -10,8 +10,8 @@ mod lines;
 use std::sync::Arc;
 
 use crate::config::put_rules::lines::Lines;
+use crate::language::{Node, Value};
 use crate::model::{Fault, Location};
-use crate::policy::{Node, Value};
 
 /// What to do by hand where the text cannot be edited.
 const BY_HAND: &str = "run it without --into, and paste what it prints";

@@ -9,8 +9,8 @@ use url::Url;
 
 use crate::config::environment::{Environment, variable};
 use crate::config::slots::Section;
+use crate::language::{Misread, Node, Notes, Placed, Shape, Table, Word, YamlKey, key, one};
 use crate::model::{Fault, Location, Secret};
-use crate::policy::{Misread, Node, Notes, Placed, Shape, Table, Word, YamlKey, key, one};
 
 /// The keys of `records:`.
 #[rustfmt::skip] // a table reads by rows

@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::config::load::TOP;
-use crate::policy::{Table, schema_of};
+use crate::language::{Table, schema_of};
 use crate::trial::CASES;
 
 /// JSON Schema (draft 2020-12) of a configuration file, for editors.
@@ -33,7 +33,7 @@ mod tests {
     use crate::config::load::load;
     use crate::config::settings::Overrides;
     use crate::config::source::PoliciesPath;
-    use crate::policy::{Node, Shape, Value, keys};
+    use crate::language::{Node, Shape, Value, keys};
 
     /// Every key of every table, wherever it is, as a path.
     fn walk(table: Table, path: &str, seen: &mut Vec<String>) {

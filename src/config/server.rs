@@ -14,10 +14,10 @@ use crate::config::notify::{WEBHOOKS, WebhookSource};
 use crate::config::records::{RECORDS, RecordsSources};
 use crate::config::slots::{Section, put, twice};
 use crate::config::{door_document, limits, notify};
-use crate::model::{DoorName, Fault, Limits, Location};
-use crate::policy::{
+use crate::language::{
     Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, YamlKey, key, many, one,
 };
+use crate::model::{DoorName, Fault, Limits, Location};
 
 /// The top-level keys that this room reads.
 #[rustfmt::skip] // a table reads by rows

@@ -15,8 +15,8 @@ use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
 use crate::config::server::{LogStyle, SERVER, Server, Undeclared};
 use crate::config::{door_sources, notify};
+use crate::language::{Bytes, Notes, Placed, Shape, Table, Word, keys};
 use crate::model::{DoorName, Fault, IndexName, Limits, Login, Secret, Webhook};
-use crate::policy::{Bytes, Notes, Placed, Shape, Table, Word, keys};
 
 /// Everything the server needs to know besides indexes and policies.
 #[derive(Debug, Clone)]
@@ -262,7 +262,7 @@ fn default<T: Word>(path: &str) -> T {
 mod tests {
     use super::*;
     use crate::config::doors::Listen;
-    use crate::policy::Node;
+    use crate::language::Node;
 
     fn config(
         text: &str,

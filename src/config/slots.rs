@@ -1,7 +1,7 @@
 //! Settings that may be given once: slots filled by the keys of all files, each with its place.
 
+use crate::language::{Fields, Notes, Placed, Word};
 use crate::model::{Fault, Location};
-use crate::policy::{Fields, Notes, Placed, Word};
 
 /// The keys of one section of one file.
 pub(super) struct Section<'a, 'n> {

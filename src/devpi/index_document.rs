@@ -10,11 +10,12 @@ use std::time::Duration;
 use crate::devpi::index_keys;
 use crate::devpi::index_settings::IndexSettings;
 use crate::devpi::management::DeclaredIndex;
-use crate::model::{IndexName, Location};
-use crate::policy::{
-    CommonDocument, Index, IndexDocument, IndexKind, IndexKindDocument, KeepLastGoodDocument,
-    MirrorDocument, Placed, Policies, StageDocument,
+use crate::language::{
+    CommonDocument, IndexDocument, IndexKindDocument, KeepLastGoodDocument, MirrorDocument, Placed,
+    StageDocument,
 };
+use crate::model::{IndexName, Location};
+use crate::policy::{Index, IndexKind, Policies};
 
 impl IndexSettings {
     /// What policies are compiled from.
@@ -88,7 +89,7 @@ mod tests {
     use serde_json::{Map, Value, json};
 
     use super::*;
-    use crate::policy::{NoFiles, read_text};
+    use crate::language::{NoFiles, read_text};
 
     #[test]
     fn settings_become_a_document_and_back() {

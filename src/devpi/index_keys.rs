@@ -3,8 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::devpi::words::DevpiWords;
+use crate::language::{ApiKey, ApiValue, COMMON_API, MIRROR_API, STAGE_API};
 use crate::model::{IndexName, ProjectName};
-use crate::policy::{ApiKey, ApiValue, COMMON_API, MIRROR_API, STAGE_API};
 
 /// What an index is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use crate::devpi::index_keys::{is_list, parse_item};
 use crate::devpi::index_request::{ListChange, ListOperation};
 use crate::devpi::index_settings::{IndexSettings, unexpected, unknown_keys};
 use crate::devpi::words::DevpiWords;
-use crate::policy::ApiKey;
+use crate::language::ApiKey;
 
 impl IndexSettings {
     /// Applies one operation; bases are checked once all are applied.

@@ -11,8 +11,8 @@ use crate::db::{IndexRecord, Serial};
 use crate::devpi::index_keys::{IndexKind, parse_value};
 use crate::devpi::index_request::IndexRequest;
 use crate::devpi::words::DevpiWords;
+use crate::language::{ApiKey, ApiValue};
 use crate::model::{IndexName, Timestamp};
-use crate::policy::{ApiKey, ApiValue};
 
 /// The configuration of an index, complete and valid.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::advisory::InvalidFeed;
 use crate::clock::Clock;
 use crate::feed::shelf::{Note, Shelf};
+use crate::language::{Feed, HeldFeed};
 use crate::model::{FeedLimits, Timestamp};
-use crate::policy::{Feed, HeldFeed};
 use crate::upstream::{FeedAnswer, FeedBound, FeedError, Upstream, Validators};
 
 /// What an attempt needs.

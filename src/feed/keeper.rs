@@ -17,8 +17,8 @@ use url::Url;
 use crate::clock::Clock;
 use crate::feed::fetch::{Attempt, Fetched, NotFetched};
 use crate::feed::shelf::{Note, Shelf, held};
+use crate::language::{Document, Feed, HeldFeed};
 use crate::model::{FeedLimits, IndexName, Timestamp, UpstreamLimits};
-use crate::policy::{Document, Feed, HeldFeed};
 use crate::telemetry::{AuditEvent, AuditKind, AuditLog, FeedMetrics, FeedResult};
 use crate::upstream::{
     Bounds, Decoding, FeedError, OwnDoors, Proxies, Trust, Upstream, UpstreamSettings,

@@ -11,8 +11,8 @@ use std::{fs, io};
 use serde::{Deserialize, Serialize};
 
 use crate::advisory::{Advisories, InvalidFeed, read_feed};
+use crate::language::{Document, Feed, HeldFeed};
 use crate::model::{FeedLimits, Timestamp};
-use crate::policy::{Document, Feed, HeldFeed};
 use crate::upstream::Validators;
 
 /// The folder of all feeds, below the data folder.
@@ -223,8 +223,8 @@ mod tests {
     use url::Url;
 
     use super::*;
+    use crate::language::{Placed, WhenStale};
     use crate::model::Location;
-    use crate::policy::{Placed, WhenStale};
 
     fn feed(url: &str) -> Feed {
         let location = Location {

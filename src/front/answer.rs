@@ -15,8 +15,9 @@ use crate::gateway::{
     Answers, Ask, Body, Context, Decision, Error, ErrorKind, Flows, Record, Reply, Route, Withheld,
     asked_index, failed_reply, reply_head, unknown_index,
 };
+use crate::language::Mirror;
 use crate::model::{IndexName, Limits};
-use crate::policy::{Index, Mirror};
+use crate::policy::Index;
 use crate::protocol::{AskedIndex, Audience, PublicRoute, devpi_message};
 use crate::reader::{Reader, static_file};
 use crate::telemetry::{PATH_MAX, cut};

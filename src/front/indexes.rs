@@ -11,10 +11,9 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
 
 use crate::gateway::Generation;
+use crate::language::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Undated};
 use crate::model::{IndexName, Location, UpstreamLimits};
-use crate::policy::{
-    IndexDocument, IndexKindDocument, MirrorDocument, Placed, Policies, Recalls, Undated,
-};
+use crate::policy::{Policies, Recalls};
 use crate::upstream::{Decoding, Fleet};
 
 /// Most indexes remembered; more than any devpi in the field has. A forgotten one is made again when it

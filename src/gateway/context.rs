@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::config::CacheConfig;
 use crate::gateway::error::Error;
+use crate::language::Mirror;
 use crate::model::{IndexName, Limits, Timestamp};
-use crate::policy::{Index, Mirror, Policies};
+use crate::policy::{Index, Policies};
 use crate::upstream::{Decoding, Upstream};
 
 /// One policy snapshot with the upstreams that belong to it: immutable, numbered, swapped in whole.

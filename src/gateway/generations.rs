@@ -16,8 +16,9 @@ use crate::gateway::context::Generation;
 use crate::gateway::core::Core;
 use crate::gateway::names::Names;
 use crate::gateway::source::Mirrors;
+use crate::language::IndexDocument;
 use crate::model::{Faults, IndexName};
-use crate::policy::{IndexDocument, Policies, Recalls};
+use crate::policy::{Policies, Recalls};
 use crate::telemetry::{HeldPermits, Permits, WaitFor};
 
 /// The operator's files, read; and whatever else a generation is made of.

@@ -18,9 +18,10 @@ use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, read_page};
 use crate::gateway::source::{Mirrors, Refreshed};
 use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
+use crate::language::Mirror;
 use crate::model::{ProjectName, ProjectState, Timestamp};
 use crate::page::{ProjectPage, carry_over};
-use crate::policy::{Index, Mirror};
+use crate::policy::Index;
 use crate::store::Key;
 use crate::upstream::{Page, PageAnswer, UpstreamError, Validators};
 

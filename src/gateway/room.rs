@@ -10,9 +10,9 @@ use crate::cache::SourcePage;
 use crate::gateway::core::Core;
 use crate::gateway::error::{Error, blocking};
 use crate::gateway::page_copies::read_copy;
+use crate::language::Mirror;
 use crate::model::{IndexName, ProjectName};
 use crate::page::{InvalidPage, Layers, ProjectPage, read_project_page};
-use crate::policy::Mirror;
 use crate::store::Key;
 use crate::upstream::{Page, Share};
 

@@ -20,9 +20,10 @@ use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
 use crate::gateway::reply::CacheResult;
 use crate::gateway::room::{Held, copy_within_room};
 use crate::gateway::vanish::{is_gone, kept_until};
+use crate::language::{Mirror, Quarantined};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
 use crate::page::ProjectPage;
-use crate::policy::{Index, Mirror, Quarantined};
+use crate::policy::Index;
 use crate::telemetry::{CacheKind, Staleness, Tier};
 
 /// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. A

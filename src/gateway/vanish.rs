@@ -18,9 +18,10 @@ use crate::gateway::core::Core;
 use crate::gateway::error::{Flow, blocking};
 use crate::gateway::page_copies::{CopyTurn, CopyWriting, replace_copy};
 use crate::gateway::patience::later;
+use crate::language::Mirror;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
-use crate::policy::{Index, Mirror, Policies};
+use crate::policy::{Index, Policies};
 
 /// Longest time for which "no such project" is believed: new projects should appear soon.
 const UNKNOWN_MAX: Duration = Duration::from_mins(5);

@@ -8,9 +8,9 @@ use anyhow::Context as _;
 use futures_util::{StreamExt as _, stream};
 use url::Url;
 
+use crate::language::Pin;
 use crate::model::{File, IndexName, Kind, Limits, Version};
 use crate::page::parse_json;
-use crate::policy::Pin;
 use crate::telemetry::WaitMeter;
 use crate::upstream::{
     ByteRange, Decoding, FileAnswer, PageAnswer, Proxies, Upstream, UpstreamSettings,

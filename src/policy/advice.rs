@@ -2,13 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::language::{Document, Effect, Mirror, PolicyMode};
 use crate::model::{Fault, Timestamp};
 use crate::policy::compile::{Expiring, Policies};
-use crate::policy::document::{Effect, PolicyMode};
-use crate::policy::documents::Document;
 use crate::policy::index::Index;
 use crate::policy::rule::{Policy, Rule};
-use crate::policy::setting::Mirror;
 use crate::policy::stack::{Member, Stack};
 
 /// Most indexes that one warning names.
@@ -190,9 +188,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::language::{IndexDocument, Matchers, PolicyDocument, RuleDocument};
     use crate::model::Faults;
-    use crate::policy::document::{Matchers, PolicyDocument, RuleDocument};
-    use crate::policy::documents::IndexDocument;
     use crate::policy::sample::{
         allow, at, deny, document, index, mirror, of, place, placed, policy, stage,
     };
@@ -337,8 +334,8 @@ mod tests {
     #[test]
     fn rules_on_one_index_of_devpi_are_no_rules_on_its_neighbours() {
         let mut ruled = mirror("corp/rules").policy("corporate");
-        ruled.kind = crate::policy::documents::IndexKindDocument::Mirror(
-            crate::policy::setting::MirrorDocument::default().of_devpi(place(1)),
+        ruled.kind = crate::language::IndexKindDocument::Mirror(
+            crate::language::MirrorDocument::default().of_devpi(place(1)),
         );
         let hidden = Exposure {
             passes_undeclared: false,

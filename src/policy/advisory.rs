@@ -3,9 +3,8 @@
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 use crate::advisory::{Advisory, KnownAdvisories};
+use crate::language::{Document, Feed};
 use crate::model::{Fault, Faults, Location};
-use crate::policy::documents::Document;
-use crate::policy::feed::Feed;
 use crate::policy::names::bad_glob;
 
 /// All sources of all documents together.

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::advisory::KnownAdvisories;
+use crate::language::{
+    AskLink, Document, IndexDocument, IndexKindDocument, Placed, PolicyDocument,
+};
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
 use crate::policy::advisory;
-use crate::policy::document::{Placed, PolicyDocument};
-use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 use crate::policy::names::HouseNames;
 use crate::policy::order::{bases, find_cycles, resolution_order};
 use crate::policy::recalls::Recalls;
 use crate::policy::rule::{Policy, Rule};
 use crate::policy::stack::{Stack, Surroundings};
-use crate::policy::verdict::AskLink;
 
 /// Most indexes in one stack. The deepest one seen in the field has six; without a limit, a chain of
 /// indexes created through the API would cost its length squared in memory.

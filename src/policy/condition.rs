@@ -12,15 +12,14 @@ use std::time::Duration;
 use globset::GlobSet;
 
 use crate::advisory::Advisory;
+use crate::language::{Effect, Exemption, Matchers, ProvenanceAsked, asked};
 use crate::model::{
     Faults, IndexName, License, Location, StartupFiles, Timestamp, VersionMatch, format_bytes,
 };
 use crate::policy::advisory::{AdvisorySelector, any_case_globs};
-use crate::policy::document::{Effect, Exemption, Matchers, ProvenanceAsked};
 use crate::policy::facts::{Facts, Needs};
 use crate::policy::published::PublishedAt;
 use crate::policy::verdict::Missing;
-use crate::policy::words::asked;
 use license::LicenseSelector;
 
 /// One thing that a rule can ask, in the order of judgement.

@@ -6,12 +6,11 @@
 use std::sync::Arc;
 
 use crate::advisory::Advisory;
+use crate::language::{NamePattern, OnBlock, Placed, Undated, full_name};
 use crate::model::{File, IndexName, ProjectName, Timestamp};
-use crate::policy::document::{NamePattern, OnBlock, Placed, Undated};
 use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::layer::{Layer, OWNS, Tally};
-use crate::policy::naming::full_name;
 use crate::policy::recalls::RecallsAbout;
 use crate::policy::rule::Policy;
 use crate::policy::siblings::{ListedFiles, Siblings};

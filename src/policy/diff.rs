@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::language::Choice;
 use crate::model::IndexName;
 use crate::policy::compile::Policies;
 use crate::policy::index::{Index, IndexKind};
-use crate::policy::read::Choice;
 use crate::policy::rule::Policy;
 
 /// What changes from one snapshot to the next, each change a line: indexes, then policies, by name.
@@ -135,8 +135,9 @@ fn only_in<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::{PolicyDocument, PolicyMode, Undated};
-    use crate::policy::documents::{Document, IndexDocument, IndexKindDocument};
+    use crate::language::{
+        Document, IndexDocument, IndexKindDocument, PolicyDocument, PolicyMode, Undated,
+    };
     use crate::policy::sample::{allow, deny, document, index, mirror, of, placed, policy, stage};
 
     fn text(old: Document, new: Document) -> String {

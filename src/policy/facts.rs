@@ -4,8 +4,8 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::advisory::{Advisory, Freshness, KnownAdvisories};
+use crate::language::Undated;
 use crate::model::{File, IndexName, Kind, License, ProjectState, Timestamp, Version};
-use crate::policy::document::Undated;
 use crate::policy::lineage::Lineage;
 use crate::policy::published::PublishedAt;
 use crate::policy::siblings::Siblings;

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::language::{
+    Common, IndexDocument, IndexKindDocument, Mirror, NamePattern, Placed, Stage,
+};
 use crate::model::{Fault, Faults, IndexName, Location, ProjectName};
-use crate::policy::document::{NamePattern, Placed};
-use crate::policy::documents::{IndexDocument, IndexKindDocument};
 use crate::policy::names::Names;
 use crate::policy::rule::Policy;
-use crate::policy::setting::{About, Common, Mirror, Stage};
 use crate::policy::whitelist::Whitelist;
 
 /// One index.
@@ -52,11 +52,9 @@ impl Index {
         policies: &BTreeMap<Arc<str>, Arc<Policy>>,
         faults: &mut Faults,
     ) -> Self {
-        let name = &document.name.value;
-        let is_mirror = matches!(document.kind, IndexKindDocument::Mirror(_));
-        let about = About { name, is_mirror };
+        let about = document.about();
         Self {
-            name: name.clone(),
+            name: document.name.value.clone(),
             location,
             settings: Common::new(&document.settings, &about),
             kind: match &document.kind {

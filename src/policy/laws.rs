@@ -7,20 +7,18 @@ use std::time::Duration;
 use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 
+use crate::language::{
+    CommonDocument, Document, Exemption, IndexDocument, Matchers, OnBlock, PolicyDocument,
+    PolicyMode, ProvenanceAsked, RuleDocument, Stage, Undated, WhitelistInheritance, WhitelistName,
+};
 use crate::model::{File, IndexName, Kind, ProjectState, Timestamp, UploadTime, UploadTimeSource};
 use crate::policy::compile::Policies;
 use crate::policy::decide::ProjectView;
-use crate::policy::document::{
-    Exemption, Matchers, OnBlock, PolicyDocument, PolicyMode, ProvenanceAsked, RuleDocument,
-    Undated, WhitelistInheritance, WhitelistName,
-};
-use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::recalls::Recalls;
 use crate::policy::sample::{
     allow, at, deny, document, file, index, mirror, of, osv, place, placed, policy, project,
     recalls, stage,
 };
-use crate::policy::setting::{CommonDocument, Stage};
 use crate::policy::siblings::ListedFiles;
 use crate::policy::sources::Sources;
 use crate::policy::stack::{Candidate, Stack};

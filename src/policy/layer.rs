@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::advisory::Freshness;
+use crate::language::{OnBlock, PolicyMode};
 use crate::model::{IndexName, Location, ProjectName, Timestamp};
-use crate::policy::document::{OnBlock, PolicyMode};
 use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::rule::{Policy, RuleRefusal};

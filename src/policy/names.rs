@@ -8,13 +8,12 @@
 mod lookalikes;
 
 use std::collections::HashMap;
-use std::fmt;
 
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use regex::{RegexSet, RegexSetBuilder};
 
+use crate::language::NamePattern;
 use crate::model::{Fault, Faults, Location, ProjectName};
-use crate::policy::document::NamePattern;
 
 pub use lookalikes::{HouseNames, Lookalikes};
 
@@ -90,17 +89,6 @@ impl Names {
         self.exact.contains_key(project)
             || self.globs.is_match(project.as_str())
             || self.regexes.is_match(project.as_str())
-    }
-}
-
-/// A pattern as operators write it.
-impl fmt::Display for NamePattern {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Exact(project) => project.fmt(formatter),
-            Self::Glob(text) => text.fmt(formatter),
-            Self::Regex(text) => write!(formatter, "/{text}/"),
-        }
     }
 }
 

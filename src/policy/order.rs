@@ -8,9 +8,8 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use crate::language::{IndexDocument, IndexKindDocument, Placed};
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::document::Placed;
-use crate::policy::documents::{IndexDocument, IndexKindDocument};
 use crate::policy::index::Index;
 
 /// The resolution order of an index, including itself; `None` if it has more than `members_max`.

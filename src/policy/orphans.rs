@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::language::{Document, IndexDocument};
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::documents::{Document, IndexDocument};
 use crate::policy::order::bases;
 
 /// Checks that no index created through the API loses a base by the change from one set of files to the

@@ -4,9 +4,9 @@
 //! A file is looked into where that may change what becomes of it: not where another rule refuses it
 //! anyway, nor where every answer lets it pass.
 
+use crate::language::{Effect, PolicyMode};
 use crate::model::{File, Timestamp};
 use crate::policy::decide::ProjectView;
-use crate::policy::document::{Effect, PolicyMode};
 use crate::policy::facts::Facts;
 use crate::policy::rule::{Policy, RuleAnswer};
 use crate::policy::stack::Candidate;
@@ -120,9 +120,9 @@ mod tests {
     use proptest::sample::select;
 
     use super::*;
+    use crate::language::{Matchers, RuleDocument};
     use crate::model::{Inside, License, LicenseExpression, ProjectState, StartupFiles};
     use crate::policy::compile::Policies;
-    use crate::policy::document::{Matchers, RuleDocument};
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, place, policy,
     };

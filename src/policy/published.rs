@@ -1,7 +1,7 @@
 //! When a file was published, as far as rules may rely on it.
 
+use crate::language::Undated;
 use crate::model::{File, IndexName, Timestamp, UploadTimeSource};
-use crate::policy::document::Undated;
 
 /// When a file was published.
 pub(super) enum PublishedAt {

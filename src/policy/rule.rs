@@ -6,15 +6,16 @@
 
 use std::sync::Arc;
 
+use crate::language::{
+    DEFAULT, Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument, full_name, rule_names,
+    words,
+};
 use crate::model::{Faults, IndexName, Location, ProjectName, Timestamp};
 use crate::policy::condition::{Condition, Conditions, Fit};
-use crate::policy::document::{Effect, OnBlock, PolicyDocument, PolicyMode, RuleDocument};
 use crate::policy::facts::Facts;
 use crate::policy::lineage::{Lineage, Opinion};
 use crate::policy::names::{HouseNames, Lookalikes, Names};
-use crate::policy::naming::{DEFAULT, full_name, rule_names};
 use crate::policy::verdict::Missing;
-use crate::policy::words::words;
 
 /// Most entries of a list that a rule's words spell out; the rest is counted.
 const WORDS_ENTRIES_MAX: usize = 4;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::language::Undated;
 use crate::model::{File, IndexName, ProjectState, Timestamp, Version};
-use crate::policy::document::Undated;
 use crate::policy::lineage::Lineage;
 use crate::policy::published::PublishedAt;
 

@@ -5,9 +5,8 @@
 //! so. The other is ours: a member for which the name itself is refused or reserved is never asked, so that
 //! no private or forbidden name reaches an upstream.
 
+use crate::language::{Stage, WhitelistInheritance};
 use crate::model::{IndexName, ProjectName};
-use crate::policy::document::WhitelistInheritance;
-use crate::policy::setting::Stage;
 use crate::policy::stack::Member;
 use crate::policy::verdict::Denial;
 
@@ -120,8 +119,7 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
-    use crate::policy::document::Matchers;
-    use crate::policy::documents::IndexDocument;
+    use crate::language::{IndexDocument, Matchers};
     use crate::policy::sample::{
         at, compiled, deny, index, mirror, of, policy, project, sources, stage,
     };

@@ -13,12 +13,13 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::advisory::KnownAdvisories;
+use crate::language::AskLink;
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp};
 use crate::policy::decide::ProjectView;
 use crate::policy::index::Index;
 use crate::policy::recalls::Recalls;
 use crate::policy::sources::Sources;
-use crate::policy::verdict::{AskLink, Verdict};
+use crate::policy::verdict::Verdict;
 
 /// An index and all it inherits from, in resolution order.
 #[derive(Debug, Clone)]

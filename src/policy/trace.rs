@@ -6,10 +6,10 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::language::PolicyMode;
 use crate::model::{IndexName, Location, ProjectName, Recall, Timestamp};
 use crate::policy::condition::Conditions;
 use crate::policy::decide::{ProjectView, Reservation};
-use crate::policy::document::PolicyMode;
 use crate::policy::facts::Facts;
 use crate::policy::layer::{Layer, OWNS, WHITELIST};
 use crate::policy::recalls::{CalledBack, RECALL};

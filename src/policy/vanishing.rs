@@ -8,9 +8,9 @@
 
 use std::sync::Arc;
 
+use crate::language::{KeepLastGood, PolicyMode, Undated};
 use crate::model::{File, IndexName, ProjectName, ProjectState, Timestamp, UploadTimeSource};
 use crate::policy::compile::Policies;
-use crate::policy::document::{KeepLastGood, PolicyMode, Undated};
 use crate::policy::facts::Facts;
 use crate::policy::index::Index;
 use crate::policy::rule::Policy;
@@ -107,8 +107,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::language::{Matchers, PolicyDocument};
     use crate::model::UploadTime;
-    use crate::policy::document::{Matchers, PolicyDocument};
     use crate::policy::sample::{
         allow, at, compiled, deny, file, index, mirror, of, policy, project, stage,
     };

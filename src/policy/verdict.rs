@@ -9,9 +9,9 @@ mod asking;
 
 use std::sync::Arc;
 
+use crate::language::OnBlock;
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Timestamp, to_ascii};
-use crate::policy::document::OnBlock;
-pub use asking::{AskLink, Asking, REFUSALS, Recourse};
+pub use asking::{Asking, Recourse};
 
 /// Longest reason phrase, in bytes: what pip prints on one line, and far below what HTTP/1.1 clients accept
 /// in a status line.

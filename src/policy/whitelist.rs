@@ -9,10 +9,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::language::{IndexDocument, Lockfile, NamePattern, Pin};
 use crate::model::{Faults, Location, ProjectName, Sha256};
-use crate::policy::document::NamePattern;
-use crate::policy::documents::IndexDocument;
-use crate::policy::lockfile::{Lockfile, Pin};
 use crate::policy::names::Names;
 
 /// `whitelist` and `whitelist_files` of one index.
@@ -127,7 +125,7 @@ fn admit(pinned: &mut HashMap<ProjectName, Pinned>, pins: &[Pin]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::document::TextFile;
+    use crate::language::TextFile;
     use crate::policy::sample::{place, project, stage};
 
     fn lock(lines: &str) -> TextFile {

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::gateway::{Context, Error, ErrorKind, Flows, Patience, Resolution, Resolved, candidate};
+use crate::language::{Pin, PinnedFile};
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Version};
 use crate::page::{Entry, Merged};
-use crate::policy::{Denial, Pin, PinnedFile, Verdict, taken};
+use crate::policy::{Denial, Verdict, taken};
 use crate::trial::{Fate, certain_fate};
 
 /// A project that is asked for through an index, and which of its files.

@@ -1,9 +1,8 @@
 //! Fixes and lost provenance, in the words of tests of policies.
 
+use crate::language::{NoFiles, at, index, osv, placed, read_text};
 use crate::model::{ProjectState, UploadTime};
-use crate::policy::{
-    Candidate, ListedFiles, NoFiles, Policies, at, file, index, osv, placed, read_text,
-};
+use crate::policy::{Candidate, ListedFiles, Policies, file};
 use crate::trial::case::{Bench, CaseFile};
 
 const NOW: &str = "2026-01-20T00:00:00Z";

@@ -8,11 +8,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::language::{Lockfile, Pin, PinnedFile};
 use crate::model::{
     File, Filename, Hashes, IndexName, Kind, Location, ProjectName, ProjectState, Timestamp,
     UploadTime, UploadTimeSource, Yanked,
 };
-use crate::policy::{Candidate, Denial, Lockfile, OWNS, Pin, PinnedFile, Policies, Reason, Stack};
+use crate::policy::{Candidate, Denial, OWNS, Policies, Reason, Stack};
 use crate::trial::judge::{Judged, judge_file, judge_name};
 
 /// An entry that does not certainly pass.

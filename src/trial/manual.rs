@@ -1,6 +1,7 @@
 //! `docs/policy.md` against the tables from which policies, tests of them and the schema are read.
 
-use crate::policy::{MATCHES, NoFiles, POLICY, Policies, YamlKey, osv, placed, read_text};
+use crate::language::{MATCHES, NoFiles, POLICY, YamlKey, osv, placed, read_text};
+use crate::policy::Policies;
 use crate::trial::case::GIVEN;
 
 const MANUAL: &str = include_str!("../../docs/policy.md");

@@ -1,8 +1,8 @@
 //! A file of the configuration by its lines, and where rules can be written into it.
 
 use crate::config::put_rules::RuleText;
+use crate::language::Node;
 use crate::model::Location;
-use crate::policy::Node;
 
 /// A text by its lines.
 pub(super) struct Lines<'a> {

@@ -1,7 +1,7 @@
 //! How documents are combined into a snapshot, and every fault that prevents it.
 
+use crate::language::{Matchers, NamePattern};
 use crate::policy::compile::*;
-use crate::policy::document::{Matchers, NamePattern};
 use crate::policy::sample::{
     allow, at, compiled, deny, document, index, mirror, of, osv, placed, policy, stage,
 };

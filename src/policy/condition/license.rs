@@ -7,9 +7,9 @@
 
 use globset::GlobSet;
 
+use crate::language::Effect;
 use crate::model::{Faults, License, LicenseExpression, LicenseTerm, Location};
 use crate::policy::advisory::any_case_globs;
-use crate::policy::document::Effect;
 
 /// The word for what states no licence.
 const UNKNOWN: &str = "unknown";

@@ -1,13 +1,12 @@
 //! Each condition on files that fit, do not, or do not say.
 
+use crate::language::{Undated, words};
 use crate::model::{
     File, Hashes, Kind, ProjectState, Sha256, UploadTime, UploadTimeSource, Yanked,
 };
 use crate::policy::condition::*;
-use crate::policy::document::Undated;
 use crate::policy::sample::{at, file, index, place};
 use crate::policy::siblings::Siblings;
-use crate::policy::words::words;
 
 const NOW: &str = "2026-01-05T00:00:00Z";
 const DAY: Duration = Duration::from_hours(24);

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::language::{
+    Feed, HeldFeed, IndexDocument, Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument,
+    TextFile, Undated, WhenStale,
+};
 use crate::model::{Hashes, Kind, ProjectState, Sha256};
 use crate::policy::compile::Policies;
 use crate::policy::decide::*;
-use crate::policy::document::{
-    Matchers, OnBlock, PolicyDocument, PolicyMode, RuleDocument, TextFile, Undated,
-};
-use crate::policy::documents::IndexDocument;
-use crate::policy::feed::{Feed, HeldFeed, WhenStale};
 use crate::policy::sample::{
     allow, at, compiled, deny, document, file, index, mirror, of, osv, place, placed, policy,
     project, recalls, sources, stage,

@@ -5,9 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::language::{Document, NamePattern, Placed, SimilarTo};
 use crate::model::{Faults, Likenesses, ProjectName};
-use crate::policy::document::{NamePattern, Placed, SimilarTo};
-use crate::policy::documents::Document;
 use crate::policy::names::Names;
 
 /// Shortest beginning of a glob that others are compared with, in bytes: as long as the shortest name.

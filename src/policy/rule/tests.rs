@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::language::{Matchers, Undated};
 use crate::model::{File, Kind, ProjectState};
-use crate::policy::document::{Matchers, Undated};
 use crate::policy::rule::*;
 use crate::policy::sample::{allow, at, deny, file, index, of, place, policy, project};
 

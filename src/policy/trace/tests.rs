@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use crate::language::{Matchers, PolicyDocument};
 use crate::model::{File, ProjectState};
 use crate::policy::compile::Policies;
-use crate::policy::document::{Matchers, PolicyDocument};
 use crate::policy::sample::{
     allow, at, compiled, deny, file, index, mirror, of, place, policy, project, recalls, stage,
 };

@@ -1,66 +1,10 @@
-//! How people ask for an exception: a link that the operator gives, and what could let the file pass.
-//!
-//! The link is filled for each refusal. It leads where the operator said and nowhere else: placeholders stand
-//! behind the host, and what they stand for is percent-encoded.
+//! How people ask for an exception: the operator's link, filled for a refusal, and what could let the file pass.
 
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value as Json, json};
-use url::Url;
-
-use crate::model::{IndexName, suggest};
-use crate::policy::read::{Misread, Word, YamlKey, key, one};
+use crate::language::{AskLink, Blank};
+use crate::model::IndexName;
 use crate::policy::verdict::{Denial, Reason, one_line};
-
-/// Longest text that a placeholder stands for, in characters: a `reason` may be a paragraph, and browsers and
-/// trackers cut long links.
-const VALUE_CHARS_MAX: usize = 200;
-
-/// Everything but the unreserved characters of RFC 3986 §2.3.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// The keys of `refusals:`.
-#[rustfmt::skip] // a table reads by rows
-pub const REFUSALS: &[YamlKey] = &[
-    key("ask", one::<AskLink>(), "",
-        "where people ask for an exception: a link, http, https or mailto, with placeholders such as {project}"),
-];
-
-/// What a placeholder stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blank {
-    Project,
-    Version,
-    Filename,
-    Index,
-    Rule,
-    Policy,
-    Reason,
-}
-
-/// Every placeholder. `docs/manual/policies.md` describes them, and a test compares.
-const BLANKS: [(&str, Blank); 7] = [
-    ("project", Blank::Project),
-    ("version", Blank::Version),
-    ("filename", Blank::Filename),
-    ("index", Blank::Index),
-    ("rule", Blank::Rule),
-    ("policy", Blank::Policy),
-    ("reason", Blank::Reason),
-];
-
-/// A link with placeholders.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AskLink {
-    /// The texts before each placeholder.
-    parts: Vec<(Box<str>, Blank)>,
-    rest: Box<str>,
-}
 
 /// Where to ask about a refusal: the link, and the index through which it was met.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,87 +26,6 @@ pub enum Recourse {
     Withdraw(u64),
     /// None: the name is reserved, or the file is from elsewhere.
     None,
-}
-
-impl AskLink {
-    fn written(text: &str) -> Result<Self, Misread> {
-        let (mut parts, mut rest) = (Vec::new(), text);
-        while let Some((before, behind)) = rest.split_once('{') {
-            let closed = behind.split_once('}');
-            let (name, behind) = closed.ok_or_else(|| Misread::new("a { without its }"))?;
-            let known = BLANKS.iter().find(|(known, _)| *known == name);
-            let Some((_, blank)) = known else {
-                let names = BLANKS.map(|(name, _)| name);
-                let hint = match suggest(name, names) {
-                    Some(meant) => format!("did you mean {{{meant}}}?"),
-                    None => format!("known are {}", names.join(", ")),
-                };
-                let what = format!("unknown placeholder {{{name}}}");
-                return Err(Misread::new(what).hint(hint));
-            };
-            parts.push((before.into(), *blank));
-            rest = behind;
-        }
-        let texts = parts.iter().map(|(text, _): &(Box<str>, _)| &**text);
-        if texts.chain([rest]).any(|text| text.contains('}')) {
-            return Err(Misread::new("a } without its {"));
-        }
-        Ok(Self {
-            parts,
-            rest: rest.into(),
-        })
-    }
-
-    /// What stands before the first placeholder.
-    fn start(&self) -> &str {
-        self.parts.first().map_or(&*self.rest, |(text, _)| text)
-    }
-
-    fn filled(&self, value: impl Fn(Blank) -> String) -> String {
-        let mut link = String::new();
-        for (text, blank) in &self.parts {
-            let value = one_line(&value(*blank));
-            let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
-            link.push_str(text);
-            link.extend(utf8_percent_encode(&value, ENCODED));
-        }
-        link.push_str(&self.rest);
-        link
-    }
-}
-
-impl Word for AskLink {
-    fn wanted() -> String {
-        "a link such as \"https://tracker.example/new?title={project}%20{version}\"".into()
-    }
-
-    fn read(text: &str) -> Result<Self, Misread> {
-        let link = Self::written(text)?;
-        let wrong = |what: &str| Err(Misread::new(format!("{text:?} {what}")));
-        let url = Url::parse(&link.filled(|_| "x".to_owned()));
-        let (Ok(url), true) = (url, text.bytes().all(|byte| byte.is_ascii_graphic())) else {
-            return Err(Misread::new(format!("{text:?} is not {}", Self::wanted())));
-        };
-        let behind = match url.scheme() {
-            "http" | "https" if url.has_host() => {
-                let (_, behind) = link.start().split_once("://").unwrap_or_default();
-                behind.contains(['/', '?', '#'])
-            }
-            "mailto" => link.start().contains(['@', '?']),
-            _ => return wrong("is not a link of http, https or mailto"),
-        };
-        if !link.parts.is_empty() && !behind {
-            return wrong("has a placeholder where the host stands");
-        }
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err(Misread::new("a link with a login in it").hint("everybody can read it"));
-        }
-        Ok(link)
-    }
-
-    fn schema() -> Json {
-        json!({ "type": "string", "pattern": "^([Hh][Tt][Tt][Pp][Ss]?://|[Mm][Aa][Ii][Ll][Tt][Oo]:)" })
-    }
 }
 
 impl Asking {
@@ -191,7 +54,7 @@ impl Denial {
         }
         let Asking { link, asked } = self.asking.as_ref()?;
         Some(link.filled(|blank| {
-            match blank {
+            one_line(&match blank {
                 Blank::Project => self.subject.project().to_string(),
                 Blank::Version => self.subject.version().unwrap_or_default().to_owned(),
                 Blank::Filename => self
@@ -203,7 +66,7 @@ impl Denial {
                 Blank::Rule => self.rule.name.to_string(),
                 Blank::Policy => self.rule.policy.to_string(),
                 Blank::Reason => self.reason.words(),
-            }
+            })
         }))
     }
 
@@ -233,6 +96,7 @@ impl Denial {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::language::{BLANKS, Word};
     use crate::model::{Filename, ProjectName};
     use crate::policy::verdict::{RuleId, Subject};
 
@@ -303,60 +167,5 @@ mod tests {
             missing: None,
         };
         assert_eq!(asking(refused), None);
-    }
-
-    #[test]
-    fn the_manual_lists_every_placeholder() {
-        let manual = include_str!("../../../docs/manual/policies.md");
-        let rows = manual.lines().filter_map(|line| line.strip_prefix("| `{"));
-        let listed: Vec<&str> = rows.filter_map(|row| row.split('}').next()).collect();
-        assert_eq!(listed, BLANKS.map(|(name, _)| name));
-    }
-
-    #[test]
-    fn what_a_placeholder_stands_for_has_an_end() {
-        let mut long = denial(file());
-        long.reason = Reason::Doubt("é".repeat(5_000).into());
-        let asked = IndexName::parse("a/b").unwrap();
-        let asked = long.asking(Some(&link("mailto:ask@corp.example?body={reason}")), &asked);
-        let link = asked.ask().unwrap();
-        assert_eq!(link.matches("%C3%A9").count(), VALUE_CHARS_MAX);
-    }
-
-    #[test]
-    fn a_link_leads_where_the_operator_says_or_is_at_fault() {
-        let good = [
-            "https://tracker.example/new?title={project}%20{version}&rule={rule}",
-            "http://tracker.example:8080/{project}",
-            "HTTPS://tracker.example#{reason}",
-            "https://tracker.example",
-            "mailto:ask@corp.example?subject={project}",
-            "mailto:?subject={project}",
-        ];
-        for text in good {
-            assert_eq!(AskLink::read(text).map(|_| ()), Ok(()), "{text}");
-        }
-        let table = [
-            ("https://t.example/{name}", "unknown placeholder {name}"),
-            ("https://t.example/{projct}", "unknown placeholder {projct}"),
-            ("https://t.example/{}", "unknown placeholder {}"),
-            ("https://t.example/{project", "a { without its }"),
-            ("https://t.example/project}", "a } without its {"),
-            ("javascript:alert({project})", "is not a link of http"),
-            ("ftp://t.example/{project}", "is not a link of http"),
-            ("tracker.example/new", "is not a link such as"),
-            ("https://t.example/a b", "is not a link such as"),
-            ("https://t.exämple/", "is not a link such as"),
-            ("https://{project}.example/", "where the host stands"),
-            ("https://t.example{project}/", "where the host stands"),
-            ("mailto:{project}@corp.example", "where the host stands"),
-            ("https://u:p@t.example/", "a link with a login in it"),
-        ];
-        for (text, wanted) in table {
-            let misread = AskLink::read(text).unwrap_err();
-            assert!(misread.what.contains(wanted), "{text}: {}", misread.what);
-        }
-        let misread = AskLink::read("https://t.example/{projct}").unwrap_err();
-        assert_eq!(misread.hint.as_deref(), Some("did you mean {project}?"));
     }
 }

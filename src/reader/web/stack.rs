@@ -6,8 +6,9 @@ use std::sync::Arc;
 use maud::{Markup, html};
 
 use crate::devpi::IndexSettings;
+use crate::language::{PolicyMode, WhitelistName};
 use crate::model::Location;
-use crate::policy::{Index, Policy, PolicyMode, Stack, WhitelistName};
+use crate::policy::{Index, Policy, Stack};
 use crate::reader::web::way::Way;
 
 /// Most rules of one policy, and most names of one list, that are drawn.

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::language::{Choice, Moment, Node, Notes, Placed, Shape, Value, YamlKey, key, kind, one};
 use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
-use crate::policy::{Choice, Moment, Node, Notes, Placed, Shape, Value, YamlKey, key, kind, one};
 use crate::trial::case::given::{GIVEN, Given, GivenText, read_given, read_listed};
 
 /// The keys of a file of tests.

@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 
+use crate::language::{
+    Bytes, Fields, Misread, Moment, Node, Notes, Placed, Value, Word, YamlKey, key, many, one,
+};
 use crate::model::{
     Fault, File, Filename, Hashes, IndexName, Inside, InvalidFilename, Kind, License,
     LicenseExpression, Location, ProjectName, ProjectState, Requirement, Sha256, StartupFiles,
     Timestamp, UploadTime, UploadTimeSource, VersionSpecifiers, Yanked,
-};
-use crate::policy::{
-    Bytes, Fields, Misread, Moment, Node, Notes, Placed, Value, Word, YamlKey, key, many, one,
 };
 
 /// The keys of a file or project that is given.

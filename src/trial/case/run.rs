@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::advisory::{Collector, Place, written};
+use crate::language::{Document, Placed};
 use crate::model::{Fault, Faults, File, IndexName, Location, Timestamp, Version};
 use crate::policy::{
-    Candidate, Denial, Document, ListedFiles, MIRROR_WHITELIST, Placed, Policies, Stack, TraceLine,
-    taken,
+    Candidate, Denial, ListedFiles, MIRROR_WHITELIST, Policies, Stack, TraceLine, taken,
 };
 use crate::trial::case::document::{Case, Expected};
 use crate::trial::case::given::Given;

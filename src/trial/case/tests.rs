@@ -1,7 +1,8 @@
 //! What tests say about policies, in the words that their authors read.
 
+use crate::language::{Document, NoFiles, Shape, at, osv, placed, read_text};
 use crate::model::Faults;
-use crate::policy::{Document, NoFiles, Policies, Shape, at, osv, placed, read_text};
+use crate::policy::Policies;
 use crate::trial::case::document::CASE;
 use crate::trial::case::given::GIVEN;
 use crate::trial::case::{Bench, CASES, CaseFile};

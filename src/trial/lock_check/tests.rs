@@ -1,8 +1,8 @@
 //! Entries of each kind of lock file against rules.
 
 use super::*;
+use crate::language::{NoFiles, at, index, read_text};
 use crate::model::Sha256;
-use crate::policy::{NoFiles, at, index, read_text};
 
 const LEAK: &str = "deny: { id: leak, project: requests, versions: '<2.31', reason: 'leaks' }";
 

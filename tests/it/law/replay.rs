@@ -5,9 +5,9 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cheesecloth::testing::clock::Clock;
+use cheesecloth::testing::language::{Pin, PinnedFile};
 use cheesecloth::testing::model::{File, Location, UploadTime, UploadTimeSource, Version};
 use cheesecloth::testing::page::file_path;
-use cheesecloth::testing::policy::{Pin, PinnedFile};
 use cheesecloth::testing::reader::{
     AskedProject, Foreseen, Question, Turn, explain_verdicts, foresee, replay,
 };

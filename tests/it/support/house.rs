@@ -15,12 +15,12 @@ use cheesecloth::testing::front::Front;
 use cheesecloth::testing::gateway::{
     Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Record, Settings,
 };
+use cheesecloth::testing::language::{Files, Mirror, NamedKind, TextFile, mirror_url, read_text};
 use cheesecloth::testing::model::{
     Fault, IndexName, Limits, Location, ProjectName, Recall, UpstreamLimits,
 };
 use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
-use cheesecloth::testing::policy::{Files, NamedKind, read_text};
-use cheesecloth::testing::policy::{Mirror, Policies, Recalls, TextFile, mirror_url};
+use cheesecloth::testing::policy::{Policies, Recalls};
 use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::testing::reader::Reader;
 use cheesecloth::testing::store::{FsStore, Key};

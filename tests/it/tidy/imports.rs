@@ -2,19 +2,25 @@
 
 use super::source::{Source, none, sources};
 
-const GROUND: &[&str] = &["model", "advisory", "policy", "trial", "page", "protocol"];
+const GROUND: &[&str] = &[
+    "model", "advisory", "language", "policy", "trial", "page", "protocol",
+];
 
 /// Each room, and the rooms it may import: the tables of `docs/ARCHITECTURE.md`.
 pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("advisory", &["model"]),
-    ("policy", &["model", "advisory"]),
-    ("trial", &["model", "advisory", "policy"]),
+    ("language", &["model", "advisory"]),
+    ("policy", &["model", "advisory", "language"]),
+    ("trial", &["model", "advisory", "language", "policy"]),
     ("page", &["model", "policy"]),
     ("protocol", &["model", "page"]),
     ("clock", &["model"]),
     ("telemetry", &["model"]),
-    ("config", &["model", "advisory", "policy", "trial"]),
+    (
+        "config",
+        &["model", "advisory", "language", "policy", "trial"],
+    ),
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
@@ -25,13 +31,13 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &["model", "page", "protocol", "telemetry", "clock"],
     ),
     ("account", &["model", "telemetry", "db"]),
-    ("devpi", &["model", "policy", "db", "account"]),
+    ("devpi", &["model", "language", "policy", "db", "account"]),
     (
         "feed",
         &[
             "model",
             "advisory",
-            "policy",
+            "language",
             "clock",
             "telemetry",
             "upstream",
@@ -42,6 +48,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &[
             "model",
             "advisory",
+            "language",
             "policy",
             "page",
             "protocol",
@@ -61,6 +68,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &[
             "model",
             "advisory",
+            "language",
             "policy",
             "trial",
             "page",
@@ -83,6 +91,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &[
             "model",
             "advisory",
+            "language",
             "policy",
             "page",
             "protocol",
@@ -104,6 +113,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &[
             "model",
             "advisory",
+            "language",
             "policy",
             "page",
             "protocol",
@@ -123,6 +133,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         &[
             "model",
             "advisory",
+            "language",
             "policy",
             "page",
             "protocol",

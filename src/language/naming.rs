@@ -6,12 +6,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use crate::language::document::{Effect, PolicyDocument, RuleDocument};
+use crate::language::words::asked;
 use crate::model::{Fault, Faults, Sha256};
-use crate::policy::document::{Effect, PolicyDocument, RuleDocument};
-use crate::policy::words::asked;
 
 /// What `default: deny` is called; no rule may have it as its `id`.
-pub(super) const DEFAULT: &str = "default";
+pub const DEFAULT: &str = "default";
 
 /// Most keys of a rule that its name shows; the digest tells apart what they leave open.
 const KEYS_MAX: usize = 3;
@@ -20,12 +20,12 @@ const KEYS_MAX: usize = 3;
 const DIGITS: usize = 8;
 
 /// The name of a rule of a policy.
-pub(super) fn full_name(policy: &str, id: &str) -> Arc<str> {
+pub fn full_name(policy: &str, id: &str) -> Arc<str> {
     format!("{policy}/{id}").into()
 }
 
 /// The names of a policy's rules, in order. An `id` that occurs twice is a fault.
-pub(super) fn rule_names(policy: &PolicyDocument, faults: &mut Faults) -> Vec<Arc<str>> {
+pub fn rule_names(policy: &PolicyDocument, faults: &mut Faults) -> Vec<Arc<str>> {
     let mut given = HashMap::new();
     for id in policy.rules.iter().filter_map(|rule| rule.id.as_ref()) {
         if let Some(first) = given.insert(id.value.as_str(), &id.location) {
@@ -85,8 +85,8 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::policy::document::{Matchers, Placed};
-    use crate::policy::sample::{allow, deny, of, place, policy};
+    use crate::language::document::{Matchers, Placed};
+    use crate::language::sample::{allow, deny, of, place, policy};
 
     fn names(rules: Vec<RuleDocument>) -> Vec<String> {
         let mut faults = Faults::default();

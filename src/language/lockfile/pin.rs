@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::language::lockfile::{requirements, tables};
 use crate::model::{Faults, Location, ProjectName, Sha256, Timestamp, Version};
-use crate::policy::lockfile::{requirements, tables};
 
 /// A lock file, read.
 #[derive(Debug, Clone, PartialEq)]

@@ -18,16 +18,18 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 
-use crate::model::Location;
-use crate::policy::document::{
+use crate::language::document::{
     KeepLastGoodDocument, Placed, Quarantined, Undated, Verify, WhitelistInheritance,
 };
-use crate::policy::read::{YamlKey, key};
-use crate::policy::setting::kind::{
+use crate::language::read::{YamlKey, key};
+use crate::language::setting::kind::{
     OWNER, SettingKind, SpokenKind, UNLESS_BUILT_IN, changed, is, preset,
 };
-use crate::policy::setting::list::{Bases, Joined, LockFiles, Patterns, Projects, Statuses, Users};
-use crate::policy::setting::word::{Hushed, KEPT_FOR, LastGood, One, Text, Url};
+use crate::language::setting::list::{
+    Bases, Joined, LockFiles, Patterns, Projects, Statuses, Users,
+};
+use crate::language::setting::word::{Hushed, KEPT_FOR, LastGood, One, Text, Url};
+use crate::model::Location;
 
 pub use kind::{About, ApiKey, ApiValue, Reading};
 #[cfg(test)]
@@ -156,7 +158,9 @@ macro_rules! settings {
         }
 
         impl $values {
-            pub(super) fn new(document: &$document, about: &About<'_>) -> Self {
+            /// The values of an index.
+            #[must_use]
+            pub fn new(document: &$document, about: &About<'_>) -> Self {
                 Self {
                     $($($name: <$kind as SettingKind>::settle(
                         document.$name.as_ref(), $default.of(about),
@@ -165,7 +169,7 @@ macro_rules! settings {
             }
 
             /// Tells which of them differ.
-            pub(super) fn differ(&self, new: &Self, parts: &mut Vec<String>) {
+            pub fn differ(&self, new: &Self, parts: &mut Vec<String>) {
                 $($(if self.$name != new.$name {
                     let words = <$kind as SettingKind>::words;
                     parts.push(changed(stringify!($name), words(&self.$name), words(&new.$name)));

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::advisory::Advisories;
+use crate::language::ask_link::AskLink;
+use crate::language::document::{Placed, PolicyDocument, SecretSource};
+use crate::language::feed::Feed;
+use crate::language::setting::{About, CommonDocument, MirrorDocument, StageDocument};
 use crate::model::IndexName;
-use crate::policy::document::{Placed, PolicyDocument, SecretSource};
-use crate::policy::feed::Feed;
-use crate::policy::setting::{CommonDocument, MirrorDocument, StageDocument};
-use crate::policy::verdict::AskLink;
 
 /// The keys of all files that concern indexes and policies.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +58,15 @@ impl IndexDocument {
             name,
             kind,
             settings: CommonDocument::default(),
+        }
+    }
+
+    /// What its settings' defaults depend on.
+    #[must_use]
+    pub fn about(&self) -> About<'_> {
+        About {
+            name: &self.name.value,
+            is_mirror: matches!(self.kind, IndexKindDocument::Mirror(_)),
         }
     }
 }

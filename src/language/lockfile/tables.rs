@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::Spanned;
 
+use crate::language::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 use crate::model::{Fault, Faults, Location, ProjectName, Version};
-use crate::policy::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 
 /// Reads a lock file in TOML.
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {

@@ -5,9 +5,9 @@ use std::fmt::Debug;
 
 use serde_json::Value as Json;
 
+use crate::language::document::Placed;
+use crate::language::read::{Fields, Files, Notes, Shape, Word};
 use crate::model::{IndexName, Location};
-use crate::policy::document::Placed;
-use crate::policy::read::{Fields, Files, Notes, Shape, Word};
 
 /// The mirror that `devpi-init` creates; the only index that is not volatile by default.
 const BUILT_IN_MIRROR: &str = "root/pypi";
@@ -53,7 +53,9 @@ impl Unset {
 
 /// The index that the settings belong to.
 pub struct About<'a> {
+    /// Its name.
     pub name: &'a IndexName,
+    /// Whether it has an upstream.
     pub is_mirror: bool,
 }
 

@@ -1,11 +1,11 @@
 //! A rule's conditions as operators write them, for refusals, `explain` and comparing rules.
 
+use crate::language::document::{Matchers, SimilarTo};
+use crate::language::read::Choice;
 use crate::model::{format_bytes, format_duration};
-use crate::policy::document::{Matchers, SimilarTo};
-use crate::policy::read::Choice;
 
 /// What is asked for: every key with its values as operators write them; empty for keys that are not asked.
-pub(super) fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 19] {
+pub fn asked(matchers: &Matchers) -> [(&'static str, Vec<String>); 19] {
     [
         ("project", texts(&matchers.project)),
         ("new_name", new_name(&matchers.similar_to)),
@@ -58,7 +58,7 @@ fn texts<T: ToString>(values: impl IntoIterator<Item = T>) -> Vec<String> {
 
 /// Conditions as operators write them: `project: requests, versions: <2.31`. Of a list longer than
 /// `entries_max` the rest is only counted.
-pub(super) fn words(matchers: &Matchers, entries_max: usize) -> String {
+pub fn words(matchers: &Matchers, entries_max: usize) -> String {
     let part = |(key, values): (&str, Vec<String>)| {
         let text = match values.len() {
             0 => return None,

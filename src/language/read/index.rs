@@ -1,17 +1,17 @@
 //! `indexes:`, stages and mirrors; their keys are the settings' table.
 
-use crate::model::{Fault, IndexName};
-use crate::policy::document::{
+use crate::language::document::{
     Placed, Quarantined, Undated, Verify, WhitelistInheritance, WhitelistName,
 };
-use crate::policy::documents::{IndexDocument, IndexKindDocument};
-use crate::policy::read::fields::{Fields, Notes, quoted};
-use crate::policy::read::files::Files;
-use crate::policy::read::keys::{Choice, Shape, Variants, YamlKey, commas, key, one};
-use crate::policy::read::tree::Entry;
-use crate::policy::setting::{
+use crate::language::documents::{IndexDocument, IndexKindDocument};
+use crate::language::read::fields::{Fields, Notes, quoted};
+use crate::language::read::files::Files;
+use crate::language::read::keys::{Choice, Shape, Variants, YamlKey, commas, key, one};
+use crate::language::read::tree::Entry;
+use crate::language::setting::{
     COMMON, CommonDocument, DEVPI, MIRROR, MirrorDocument, Reading, STAGE, StageDocument,
 };
+use crate::model::{Fault, IndexName};
 
 /// An index, by its `type`.
 pub(super) const INDEX: Shape = Shape::Variants(&VARIANTS);

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use crate::advisory::{Advisories, Collector, Place};
+use crate::language::document::{Placed, TextFile};
+use crate::language::read::fields::Notes;
 use crate::model::{Fault, Location};
-use crate::policy::document::{Placed, TextFile};
-use crate::policy::read::fields::Notes;
 
 /// For what purpose a key names a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
-use crate::policy::read::keys::{Kind, Shape, Table, Variants, YamlKey, keys};
+use crate::language::read::keys::{Kind, Shape, Table, Variants, YamlKey, keys};
 
 /// Describes a mapping with these keys, or an empty value.
 #[must_use]
@@ -80,7 +80,7 @@ fn word(kind: Kind) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::keys::{Word, key, many, one};
+    use crate::language::read::keys::{Word, key, many, one};
 
     const COLOURS: &[YamlKey] = &[key("paint", many::<bool>(), "yes", "whether to paint")];
     const NAMED: &[YamlKey] = &[

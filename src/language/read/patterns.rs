@@ -6,11 +6,11 @@
 use globset::{Glob as Compiled, GlobBuilder};
 use serde_json::{Value as Json, json};
 
+use crate::language::document::{NamePattern, SimilarTo, WhitelistName};
+use crate::language::read::keys::{Misread, Word};
 use crate::model::{
     InvalidSpecifier, LicenseExpression, ProjectName, VersionSpecifiers, license_ids, suggest,
 };
-use crate::policy::document::{NamePattern, SimilarTo, WhitelistName};
-use crate::policy::read::keys::{Misread, Word};
 
 /// Most memory that one compiled regular expression may take, in bytes: hundreds of times what a pattern
 /// for names needs, and still harmless.

@@ -5,10 +5,10 @@
 
 use std::collections::HashMap;
 
+use crate::language::document::Placed;
+use crate::language::read::keys::{Kind, Shape, Table, Variants, Word, keys};
+use crate::language::read::tree::{Entry, Node, Value};
 use crate::model::{Fault, Faults, Location, suggest};
-use crate::policy::document::Placed;
-use crate::policy::read::keys::{Kind, Shape, Table, Variants, Word, keys};
-use crate::policy::read::tree::{Entry, Node, Value};
 
 /// Longest piece of a file that a fault repeats, in characters.
 const QUOTED_MAX: usize = 60;
@@ -335,7 +335,7 @@ pub fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::read::keys::{YamlKey, commas, key, many, one};
+    use crate::language::read::keys::{YamlKey, commas, key, many, one};
 
     const TABLE: Table = &[&[
         key("count", one::<u64>(), "", "a number"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 use url::Url;
 
 use crate::advisory::{Advisories, Freshness};
+use crate::language::document::Placed;
 use crate::model::Timestamp;
-use crate::policy::document::Placed;
 
 /// `stale`: what rules about advisories do once a feed is older than its `max_age`, or not there yet.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

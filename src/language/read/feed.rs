@@ -7,15 +7,15 @@ use std::time::Duration;
 use url::Url;
 
 use crate::advisory::Advisories;
+use crate::language::document::Placed;
+use crate::language::documents::Document;
+use crate::language::feed::{Feed, WhenStale};
+use crate::language::read::fields::Notes;
+use crate::language::read::files::Files;
+use crate::language::read::keys::{Choice, Misread, Shape, Word, YamlKey, key, kind, one};
+use crate::language::read::tree::{Node, Value};
+use crate::language::read::words::HttpUrl;
 use crate::model::{Fault, FeedLimits};
-use crate::policy::document::Placed;
-use crate::policy::documents::Document;
-use crate::policy::feed::{Feed, WhenStale};
-use crate::policy::read::fields::Notes;
-use crate::policy::read::files::Files;
-use crate::policy::read::keys::{Choice, Misread, Shape, Word, YamlKey, key, kind, one};
-use crate::policy::read::tree::{Node, Value};
-use crate::policy::read::words::HttpUrl;
 
 /// How often a feed is asked for, and how long it is relied on, when nothing is said.
 const EVERY: &str = "1h";

@@ -10,11 +10,11 @@ use jiff::tz::TimeZone;
 use serde_json::{Value as Json, json};
 use url::Url;
 
+use crate::language::naming::DEFAULT;
+use crate::language::read::keys::{Choice, Misread, Word};
 use crate::model::{
     IndexName, Kind, ProjectName, ProjectState, Sha256, Timestamp, parse_bytes, parse_duration,
 };
-use crate::policy::naming::DEFAULT;
-use crate::policy::read::keys::{Choice, Misread, Word};
 
 /// A size in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd)]

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::language::ask_link::{AskLink, REFUSALS};
+use crate::language::documents::Document;
+use crate::language::read::fields::{Fields, Notes};
+use crate::language::read::files::Files;
+use crate::language::read::keys::{Shape, YamlKey, key, one};
+use crate::language::read::tree::Node;
+use crate::language::read::{feed, index, rule};
 use crate::model::{Fault, Faults, IndexName};
-use crate::policy::documents::Document;
-use crate::policy::read::fields::{Fields, Notes};
-use crate::policy::read::files::Files;
-use crate::policy::read::keys::{Shape, YamlKey, key, one};
-use crate::policy::read::tree::Node;
-use crate::policy::read::{feed, index, rule};
-use crate::policy::verdict::{AskLink, REFUSALS};
 
 /// The top-level keys that [`read`] reads.
 #[rustfmt::skip] // a table reads by rows
@@ -70,13 +70,15 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::model::{Location, ProjectName, format_duration};
-    use crate::policy::document::{
-        Effect, NamePattern, OnBlock, ProvenanceAsked, SecretSource, TextFile, WhitelistName,
+    use crate::language::document::{
+        Effect, NamePattern, OnBlock, ProvenanceAsked, SecretSource, TextFile, Undated,
+        WhitelistName,
     };
-    use crate::policy::documents::IndexKindDocument;
-    use crate::policy::read::files::NamedKind;
-    use crate::policy::read::keys::{Table, keys};
+    use crate::language::documents::IndexKindDocument;
+    use crate::language::read::files::NamedKind;
+    use crate::language::read::keys::{Table, keys};
+    use crate::language::setting::{KEEP_LAST_GOOD, Mirror};
+    use crate::model::{Location, ProjectName, format_duration};
 
     /// Every path exists and holds its own name, except those that start with `no-`.
     struct FakeFiles;
@@ -330,11 +332,13 @@ policies:
     #[test]
     fn an_index_of_devpi_is_a_mirror_whose_upstream_no_file_can_write() {
         let (document, _) = read("indexes: {a/b: {type: devpi, undated: old}}").unwrap();
-        let policies = crate::policy::compile::Policies::compile(&[document], &[]).unwrap();
-        let index = policies.indexes().next().unwrap();
-        let mirror = index.mirror().unwrap();
+        let index = &document.indexes[0];
+        let IndexKindDocument::Mirror(mirror) = &index.kind else {
+            panic!("an index of devpi is no mirror");
+        };
+        let mirror = Mirror::new(mirror, &index.about());
         assert!(mirror.is_devpi());
-        assert_eq!(mirror.undated(), crate::policy::document::Undated::Old);
+        assert_eq!(mirror.undated(), Undated::Old);
         assert!(
             mirror.keep_last_good().period.is_zero(),
             "what is deleted there is gone here"
@@ -362,7 +366,7 @@ policies:
             ("indexes: {a/b: {<<: @, type: devpi}}", devpi),
             (
                 "indexes: {a/b: {type: mirror, keep_last_good: @}}",
-                &[crate::policy::setting::KEEP_LAST_GOOD],
+                &[KEEP_LAST_GOOD],
             ),
         ]
     }

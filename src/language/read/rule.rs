@@ -7,16 +7,16 @@
 
 use std::time::Duration;
 
-use crate::model::{Fault, IndexName, Kind, ProjectState, Sha256, VersionSpecifiers};
-use crate::policy::document::{
+use crate::language::document::{
     Effect, Exemption, Matchers, NamePattern, OnBlock, Placed, PolicyDocument, PolicyMode,
     ProvenanceAsked, RuleDocument, SimilarTo,
 };
-use crate::policy::read::fields::{Fields, Notes};
-use crate::policy::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
-use crate::policy::read::patterns::{Advisory, Glob, LicenseWord};
-use crate::policy::read::tree::{Entry, Node, Value};
-use crate::policy::read::words::{Bytes, RuleKey, Until};
+use crate::language::read::fields::{Fields, Notes};
+use crate::language::read::keys::{Choice, Shape, Table, Word, YamlKey, key, many, one};
+use crate::language::read::patterns::{Advisory, Glob, LicenseWord};
+use crate::language::read::tree::{Entry, Node, Value};
+use crate::language::read::words::{Bytes, RuleKey, Until};
+use crate::model::{Fault, IndexName, Kind, ProjectState, Sha256, VersionSpecifiers};
 
 /// The keys of one policy.
 #[rustfmt::skip] // a table reads by rows

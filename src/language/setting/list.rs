@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use crate::model::{IndexName, Location};
-use crate::policy::document::{NamePattern, Placed, TextFile, WhitelistName};
-use crate::policy::mirror_whitelist::MirrorWhitelist;
-use crate::policy::read::{
+use crate::language::document::{NamePattern, Placed, TextFile, WhitelistName};
+use crate::language::mirror_whitelist::MirrorWhitelist;
+use crate::language::read::{
     AbsentStatus, NamedKind, Principal, Shape, Word, commas, many, open_all,
 };
-use crate::policy::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
+use crate::language::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
+use crate::model::{IndexName, Location};
 
 /// What an index inherits from.
 pub struct Bases;

@@ -2,7 +2,7 @@
 //!
 //! `tree` makes text a tree that knows its places; `keys` says what a table of keys is, `fields`
 //! walks a tree by such tables, `words` and `patterns` read single words; `index` and `rule` hold
-//! the tables of this room, `document` puts them together, and `schema` describes any table to
+//! the tables of indexes and policies, `document` puts them together, and `schema` describes any table to
 //! editors. `config` adds the server's tables and walks the same way.
 
 mod document;

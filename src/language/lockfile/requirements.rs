@@ -3,10 +3,10 @@
 //! Options that name no project are skipped; an included file is a fault, because a list that silently
 //! lacks half of its names is worse than none.
 
+use crate::language::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 use crate::model::{
     Fault, Faults, InvalidSpecifier, Location, ProjectName, Version, VersionSpecifiers,
 };
-use crate::policy::lockfile::pin::{Lockfile, LockfileFormat, Pin, PinnedFile, sha256_of};
 
 /// Reads a requirements file.
 pub(super) fn parse(path: &str, text: &str) -> Result<Lockfile, Faults> {

@@ -4,6 +4,7 @@
 //! Between the two lies everything that needs more than one line to judge: unknown bases, cycles,
 //! policies nobody defined, the same index in two files.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -268,4 +269,15 @@ pub enum NamePattern {
     Glob(String),
     /// A regular expression, written `/…/`, already known to compile.
     Regex(String),
+}
+
+/// A pattern as operators write it.
+impl fmt::Display for NamePattern {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(project) => project.fmt(formatter),
+            Self::Glob(text) => text.fmt(formatter),
+            Self::Regex(text) => write!(formatter, "/{text}/"),
+        }
+    }
 }

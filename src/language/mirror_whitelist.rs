@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::language::document::WhitelistName;
 use crate::model::ProjectName;
-use crate::policy::document::WhitelistName;
 
 /// The list as written, and prepared for look-ups.
 #[derive(Debug, PartialEq, Eq)]

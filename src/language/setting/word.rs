@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
+use crate::language::document::{KeepLastGood, KeepLastGoodDocument, Placed, WhitelistInheritance};
+use crate::language::read::{Choice, HttpUrl, Shape, Value, Word, YamlKey, key, kind, one};
+use crate::language::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
 use crate::model::{Location, format_duration};
-use crate::policy::document::{KeepLastGood, KeepLastGoodDocument, Placed, WhitelistInheritance};
-use crate::policy::read::{Choice, HttpUrl, Shape, Value, Word, YamlKey, key, kind, one};
-use crate::policy::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
 
 /// How long a project that vanished upstream keeps its files.
 pub(super) const KEPT_FOR: &str = "7d";
@@ -20,7 +20,7 @@ const KEPT_OLDER_THAN: &str = "14d";
 
 /// What a mapping of `keep_last_good` says.
 #[rustfmt::skip] // a table reads by rows
-pub(in crate::policy) const KEEP_LAST_GOOD: &[YamlKey] = &[
+pub(in crate::language) const KEEP_LAST_GOOD: &[YamlKey] = &[
     key("for", one::<Duration>(), KEPT_FOR, "how long after upstream last listed them; 0 is off"),
     key("older_than", one::<Duration>(), KEPT_OLDER_THAN,
         "files younger than this when they vanish are not kept, whatever the policies say"),

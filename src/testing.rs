@@ -22,6 +22,14 @@ pub mod db {
     };
 }
 
+/// Of `exchange`.
+pub mod exchange {
+    pub use crate::exchange::{
+        Answers, Arrival, Ask, Body, CacheResult, Core, Generation, Growing, Readable, Record,
+        Reply, Route, Settings, StoredFile,
+    };
+}
+
 /// Of `front`.
 pub mod front {
     pub use crate::front::Front;
@@ -29,10 +37,7 @@ pub mod front {
 
 /// Of `gateway`.
 pub mod gateway {
-    pub use crate::gateway::{
-        Answers, Arrival, Ask, Body, CacheResult, Core, Flows, Generation, Growing, Readable,
-        Record, Reply, Route, Settings, StoredFile, mirror_metadata_key,
-    };
+    pub use crate::gateway::{Flows, mirror_metadata_key};
 }
 
 /// Of `language`.

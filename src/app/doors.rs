@@ -7,9 +7,10 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::config::{Config, DoorConfig, Listen};
 use crate::db::Db;
+use crate::exchange::Answers;
 use crate::feed::Keeper;
 use crate::front::Front;
-use crate::gateway::{Answers, Flows};
+use crate::gateway::Flows;
 use crate::journal::Journal;
 use crate::listen::{
     Certificates, DoorOptions, DoorServer, Hosts, HttpService, ListenAddress, ManageDoor,

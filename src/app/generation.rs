@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::app::neighbours::Neighbours;
 use crate::config::{Config, Loaded};
-use crate::gateway::Generation;
+use crate::exchange::Generation;
 use crate::language::{IndexDocument, Mirror};
 use crate::model::{Fault, Faults, IndexName};
 use crate::policy::{Index, Policies};

@@ -16,7 +16,7 @@ use crate::app::streams::metrics;
 use crate::app::work::runtime;
 use crate::clock::Clock;
 use crate::config::{FoundIndex, Loaded};
-use crate::gateway::{Context, Generation};
+use crate::exchange::{Context, Generation};
 use crate::journal::{JOURNAL_FILE, JournalAsked, JournalReader};
 use crate::language::{IndexDocument, Lockfile, Pin, PinnedFile};
 use crate::model::{IndexName, Location, ProjectName, Timestamp, Version};

@@ -6,15 +6,17 @@ use async_trait::async_trait;
 use http::header::{AUTHORIZATION, COOKIE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::catalog::unknown_index;
 use crate::config::Undeclared;
+use crate::exchange::{
+    Answers, Ask, Body, Context, Decision, Error, ErrorKind, Record, Reply, Route, Withheld,
+    asked_index, failed_reply, reply_head,
+};
 use crate::front::indexes::Indexes;
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, Place, Surroundings, Whole, place};
 use crate::front::spool::body_of;
-use crate::gateway::{
-    Answers, Ask, Body, Context, Decision, Error, ErrorKind, Flows, Record, Reply, Route, Withheld,
-    asked_index, failed_reply, reply_head, unknown_index,
-};
+use crate::gateway::Flows;
 use crate::language::Mirror;
 use crate::model::{IndexName, Limits};
 use crate::policy::Index;

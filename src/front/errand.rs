@@ -8,12 +8,12 @@ use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
 use crate::devpi::DevpiWords;
+use crate::exchange::{Context, Decision, Record, Reply, Route, Ruled, Trouble, count_denial};
 use crate::front::answer::{Front, devpi_reply};
 use crate::front::judgement::refused_by_name;
 use crate::front::place::segments_of;
 use crate::front::ruled::project_in;
 use crate::front::write::Errand;
-use crate::gateway::{Context, Decision, Record, Reply, Route, Ruled, Trouble, count_denial};
 use crate::model::{IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::policy::Denial;

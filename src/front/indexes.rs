@@ -10,7 +10,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use moka::sync::Cache;
 
-use crate::gateway::Generation;
+use crate::exchange::Generation;
 use crate::language::{IndexDocument, IndexKindDocument, MirrorDocument, Placed, Undated};
 use crate::model::{IndexName, Location, UpstreamLimits};
 use crate::policy::{Policies, Recalls};

@@ -1,9 +1,11 @@
 //! What the rules on a devpi index say about a project: the page that the flows made of it, file by file.
 //! A project that is refused by name is not asked for.
 
+use crate::catalog::{Resolution, Resolved};
+use crate::exchange::{Context, ErrorKind, Patience, Trouble};
 use crate::front::answer::Front;
 use crate::front::object::Standing;
-use crate::gateway::{Context, ErrorKind, Grant, Patience, Resolution, Resolved, Trouble, decide};
+use crate::gateway::{Grant, decide};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version};
 use crate::page::{Entry, FilePath, Merged, Ruling, file_path};
 use crate::policy::{Candidate, Denial, ProjectView, Verdict};

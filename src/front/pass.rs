@@ -7,7 +7,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use crate::gateway::{Arrival, Outside};
+use crate::exchange::{Arrival, Outside};
 
 /// The headers of a client that change what a read answers.
 const FORWARDED: [HeaderName; 8] = [

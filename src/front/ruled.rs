@@ -12,14 +12,13 @@ use url::Url;
 
 use crate::config::Undeclared;
 use crate::devpi::DevpiWords;
+use crate::exchange::{Answers, Ask, Body, Context, Error, Record, Reply, Route, Trouble};
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, bare, unanswered, with_query};
 use crate::front::judgement::{Judgement, refused_by_name};
 use crate::front::object::{FileRules, Standing, without_indexes};
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, segments_of};
-use crate::gateway::{
-    Answers, Ask, Body, Context, DOC_ZIP, Error, Record, Reply, Route, TOX_RESULT, Trouble,
-};
+use crate::gateway::{DOC_ZIP, TOX_RESULT};
 use crate::model::{Filename, IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::protocol::{Audience, PublicRoute};

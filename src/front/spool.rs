@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::AsyncWriteExt as _;
 use tokio::sync::watch;
 
-use crate::gateway::Body;
+use crate::exchange::Body;
 use crate::store::{Growing, Readable};
 use crate::upstream::FleetAnswer;
 

@@ -4,10 +4,10 @@ use http::Method;
 use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 
+use crate::exchange::{Arrival, Record, Reply, Route};
 use crate::front::answer::{Front, OFFLINE, UNANSWERED, hidden, unanswered, with_query};
 use crate::front::pass::{Trust, request_headers};
 use crate::front::place::{Place, index_of, place_of_errand};
-use crate::gateway::{Arrival, Record, Reply, Route};
 use crate::protocol::ManageRoute;
 use crate::telemetry::{PATH_MAX, cut};
 use crate::upstream::{FleetBody, FleetWrite};

@@ -7,17 +7,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::catalog::{StagePages, listed};
 use crate::db::{FileRecord, FileRole};
-use crate::gateway::ask::Ask;
+use crate::exchange::{
+    Ask, Context, Core, Error, ErrorKind, Record, Reply, file_refused, records_failed,
+};
 use crate::gateway::content::{Claims, content_reply};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::held::{About, HeldFiles};
-use crate::gateway::refusal::file_refused;
-use crate::gateway::reply::{Record, Reply};
-use crate::gateway::stage::{StagePages, listed};
-use crate::gateway::trouble::records_failed;
 use crate::model::{File, Filename, IndexName, ProjectState};
 use crate::page::{FilePath, FilePlace, parse_file_path};
 use crate::policy::{Candidate, Denial, ListedFiles, Stack, Verdict};

@@ -15,9 +15,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::gateway::ask::Ask;
-use crate::gateway::refusal::reply_head;
-use crate::gateway::reply::{Body, Record, Reply};
+use crate::exchange::{Ask, Body, Record, Reply, reply_head};
 use crate::gateway::small::Small;
 use crate::gateway::tickets::{Grant, KeptHead, Told, Unchanged};
 use crate::model::Timestamp;

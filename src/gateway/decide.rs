@@ -6,14 +6,9 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::cache::{Flights, Grouped};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::patience::Patience;
-use crate::gateway::resolve::{Resolution, Resolved, Stacks, candidate, unknown_index};
+use crate::catalog::{Mirrors, Resolution, Resolved, Stacks, StagePages, candidate, unknown_index};
+use crate::exchange::{Context, Core, Error, ErrorKind, Flow, Patience};
 use crate::gateway::shown::must_be_shown;
-use crate::gateway::source::Mirrors;
-use crate::gateway::stage::StagePages;
 use crate::gateway::tickets::{
     FilePart, Grant, Inquiry, KeptHead, Ticket, TicketKey, groups, weight_bytes,
 };
@@ -374,4 +369,35 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
 
 pub fn no_such_file() -> Error {
     Error::not_found("no such file")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::HeaderMap;
+
+    use crate::gateway::sample;
+    use crate::gateway::tickets::FilePart;
+    use crate::page::file_path;
+
+    #[tokio::test]
+    async fn a_page_is_ordered_once_for_all_its_files_and_sidecars() {
+        let folder = tempfile::tempdir().unwrap();
+        let names = (0..300).map(|at| format!("six-{at}.0-py3-none-any.whl"));
+        let (flows, index, page) = sample::mirror(folder.path(), names).await;
+        let (cx, headers) = (flows.core.context(), HeaderMap::new());
+        let orders = &flows.stacks.orders;
+        let mut order = None;
+        for path in page.files.iter().map(file_path) {
+            for part in [FilePart::Whole, FilePart::Sidecar] {
+                flows.tickets.forget_all();
+                let ticket = flows.tickets.ticket(&cx, &headers, &index, &path, part);
+                assert!(ticket.await.unwrap().outcome.is_ok(), "{path}");
+            }
+            // What is made again is another one.
+            let now = orders.of(&index, &page);
+            assert!(Arc::ptr_eq(order.get_or_insert(Arc::clone(&now)), &now));
+        }
+    }
 }

@@ -10,9 +10,7 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 use url::Url;
 
-use crate::gateway::context::Context;
-use crate::gateway::refusal::reply_head;
-use crate::gateway::reply::{Body, Record, Reply};
+use crate::exchange::{Body, Context, Record, Reply, reply_head};
 use crate::gateway::tickets::Grant;
 
 /// Where a client is to fetch a file itself, if the mirror is set up for that.

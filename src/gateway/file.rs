@@ -3,21 +3,19 @@
 use std::mem::take;
 use std::sync::Arc;
 
-use crate::gateway::ask::Ask;
+use crate::exchange::{
+    Ask, CacheResult, Context, Core, Decision, Error, ErrorKind, Flow, Record, Reply, Ruled,
+    count_denial, file_refused,
+};
 use crate::gateway::attachment::Attachments;
 use crate::gateway::content::{
     Content, claims_of, content_reply, unchanged_reply, whole_head, whole_reply,
 };
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
 use crate::gateway::decide::{Tickets, no_such_file};
-use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::inquiry::Inquiries;
-use crate::gateway::refusal::{count_denial, file_refused};
-use crate::gateway::reply::{CacheResult, Decision, Record, Reply, Ruled};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
 use crate::gateway::tickets::{FilePart, Grant, Ticket, Told};

@@ -16,15 +16,11 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::cache::Flights;
+use crate::exchange::{CacheResult, Context, Core, Error, ErrorKind, Flow, upstream_error};
 use crate::gateway::begun::{Begun, FillKey};
 use crate::gateway::content::Content;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
 use crate::gateway::learn::{Fact, Learning};
-use crate::gateway::outcome::upstream_error;
 use crate::gateway::places::{NoPlace, Places, Waits};
-use crate::gateway::reply::CacheResult;
 use crate::gateway::tickets::Grant;
 use crate::language::{Mirror, Verify};
 use crate::model::File;

@@ -5,13 +5,11 @@ mod sweep;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::cache::{Budget, SourcePages, Weighed};
-use crate::gateway::ask::Ask;
+use crate::cache::{Budget, Weighed};
+use crate::catalog::{Mirrors, Names, Stacks, StagePages};
+use crate::exchange::{Ask, CLOCK_SLACK, Context, Core, Error, Record, Reply, later};
 use crate::gateway::attachment::Attachments;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
 use crate::gateway::decide::Tickets;
-use crate::gateway::error::Error;
 use crate::gateway::file::Files;
 use crate::gateway::fill::{Fills, Wholes};
 use crate::gateway::garbage::Garbage;
@@ -19,22 +17,15 @@ use crate::gateway::held::HeldFiles;
 use crate::gateway::inquiry::Inquiries;
 use crate::gateway::learn::Learning;
 use crate::gateway::list::Lists;
-use crate::gateway::names::Names;
 use crate::gateway::page::{Pages, Shown};
-use crate::gateway::page_copies::CopyTurns;
-use crate::gateway::patience::{CLOCK_SLACK, later};
 use crate::gateway::quarantine::Belonging;
-use crate::gateway::reply::{Record, Reply};
-use crate::gateway::resolve::Stacks;
 use crate::gateway::sidecar;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::source::Mirrors;
-use crate::gateway::stage::StagePages;
 use crate::gateway::verify::Verification;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::PageForm;
-use crate::telemetry::{Tier, WaitFor};
+use crate::telemetry::Tier;
 
 pub use sweep::Swept;
 
@@ -84,13 +75,7 @@ impl Flows {
         let core = Arc::new(core);
         let budget = Budget::split(core.settings.cache.memory);
         let names = Arc::new(Names::new(core.clone()));
-        let mirrors = Arc::new(Mirrors {
-            core: core.clone(),
-            names: names.clone(),
-            held: SourcePages::new(budget.sources),
-            fetches: core.flights(),
-            copies: Arc::new(CopyTurns::new(core.metrics.waits(WaitFor::PageCopies))),
-        });
+        let mirrors = Arc::new(Mirrors::new(core.clone(), names.clone(), budget.sources));
         let stages = Arc::new(StagePages::new(core.clone(), budget.stages));
         let stacks = Stacks::new(core.clone(), mirrors.clone(), stages.clone(), budget.orders);
         let stacks = Arc::new(stacks);

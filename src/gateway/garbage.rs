@@ -9,8 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use crate::gateway::core::Core;
-use crate::gateway::error::Error;
+use crate::exchange::{Core, Error};
 use crate::gateway::needless::{needless, on_store};
 use crate::gateway::quarantine::Belonging;
 use crate::gateway::small::SmallFiles;

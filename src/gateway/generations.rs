@@ -10,12 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 
+use crate::catalog::{Mirrors, Names};
 use crate::db::{DbError, Directory};
 use crate::devpi::{CheckIndexes, DeclaredIndex, IndexSettings};
-use crate::gateway::context::Generation;
-use crate::gateway::core::Core;
-use crate::gateway::names::Names;
-use crate::gateway::source::Mirrors;
+use crate::exchange::{Core, Generation};
 use crate::language::IndexDocument;
 use crate::model::{Faults, IndexName};
 use crate::policy::{Policies, Recalls};

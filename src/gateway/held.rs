@@ -10,9 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::task::spawn_blocking;
 
+use crate::exchange::{Core, Error, ErrorKind};
 use crate::gateway::content::Content;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind};
 use crate::gateway::small::{Small, SmallFiles};
 use crate::model::File;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};

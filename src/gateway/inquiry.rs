@@ -12,12 +12,9 @@ use futures_util::{StreamExt as _, stream};
 use url::Url;
 
 use crate::cache::Flights;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow};
+use crate::exchange::{Context, Core, Error, Flow, upstream_error};
 use crate::gateway::fill::Wholes;
 use crate::gateway::learn::{Fact, Learning};
-use crate::gateway::outcome::upstream_error;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::tickets::{Grant, Inquiry};
 use crate::model::{

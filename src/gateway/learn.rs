@@ -6,12 +6,10 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::gateway::core::Core;
+use crate::catalog::{Mirrors, StagePages, keep_learned, learned};
+use crate::exchange::Core;
 use crate::gateway::decide::Tickets;
 use crate::gateway::page::Pages;
-use crate::gateway::page_copies::{keep_learned, learned};
-use crate::gateway::source::Mirrors;
-use crate::gateway::stage::StagePages;
 use crate::gateway::tickets::Grant;
 use crate::model::{File, IndexName, Inside, ProjectName, Sha256};
 use crate::page::{Learned, LearnedMetadata};

@@ -18,15 +18,12 @@ use http::StatusCode;
 use http::header::IF_NONE_MATCH;
 
 use crate::cache::{Early, Flights, InFlight, Mark, Weighed};
-use crate::gateway::ask::Ask;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow, blocking};
+use crate::catalog::{Listing, Names, unknown_index};
+use crate::exchange::{
+    Ask, Body, CacheResult, Context, Core, Decision, Error, Flow, Record, Reply, blocking,
+};
 use crate::gateway::list::writing::ListWriting;
-use crate::gateway::names::{Listing, Names};
 use crate::gateway::page::{VARY_BY_CLIENT, early_head, heads, rendered_reply};
-use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
-use crate::gateway::resolve::unknown_index;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Markup, ProjectNames};
 use crate::policy::{Stack, Verdict};

@@ -3,9 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, blocking};
-use crate::gateway::trouble::records_failed;
+use crate::exchange::{Core, Error, blocking, records_failed};
 use crate::model::Sha256;
 use crate::store::{FsStore, Kept, StoreError};
 

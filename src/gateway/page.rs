@@ -14,17 +14,13 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::cache::{
     Budget, Early, Flight, FlightError, Flights, Mark, RenderedKey, RenderedPage, RenderedPages,
 };
+use crate::catalog::{Resolution, Resolved, Stacks, candidate, room_to_render};
 use crate::devpi::DevpiWords;
-use crate::gateway::ask::Ask;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow, blocking};
+use crate::exchange::{
+    Ask, Body, CacheResult, Context, Core, Decision, Error, Flow, Patience, RETRY_AFTER, Record,
+    Reply, blocking, later, project_refused,
+};
 use crate::gateway::page_text::{Begun, Rules};
-use crate::gateway::patience::{Patience, RETRY_AFTER, later};
-use crate::gateway::refusal::project_refused;
-use crate::gateway::reply::{Body, CacheResult, Decision, Record, Reply};
-use crate::gateway::resolve::{Resolution, Resolved, Stacks, candidate};
-use crate::gateway::room::room_to_render;
 use crate::gateway::stretches::{Rendering, Stretches, TextKey};
 use crate::gateway::tickets::{Inquiry, next_inquiries};
 use crate::language::OnBlock;

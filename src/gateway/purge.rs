@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::db::FileRole;
-use crate::gateway::core::Core;
+use crate::exchange::Core;
 use crate::gateway::flows::Flows;
 use crate::gateway::tickets::mirror_metadata_key;
 use crate::model::{IndexName, ProjectName, Recall, RecallSubject, Recalled, Sha256};

@@ -13,10 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::db::Serial;
-use crate::gateway::core::Core;
-use crate::gateway::error::Error;
+use crate::exchange::{Core, Error, records_failed};
 use crate::gateway::needless::{needless, on_store};
-use crate::gateway::trouble::records_failed;
 use crate::model::Timestamp;
 use crate::store::{Kept, Key};
 

@@ -2,9 +2,7 @@
 
 use url::Url;
 
-use crate::gateway::context::Context;
-use crate::gateway::error::Error;
-use crate::gateway::outcome::upstream_error;
+use crate::exchange::{Context, Error, upstream_error};
 use crate::gateway::tickets::Grant;
 
 /// Checks that a granted file is for everybody, if it is one of devpi's.

@@ -13,15 +13,10 @@ use bytes::Bytes;
 use url::Url;
 
 use crate::cache::{Flight, FlightError, Flights, Weighed};
+use crate::exchange::{CacheResult, Context, Core, Error, Flow, later, upstream_error};
 use crate::gateway::content::Content;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow};
 use crate::gateway::fill::Wholes;
 use crate::gateway::learn::{Fact, Learning};
-use crate::gateway::outcome::upstream_error;
-use crate::gateway::patience::later;
-use crate::gateway::reply::CacheResult;
 use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
 use crate::language::Mirror;

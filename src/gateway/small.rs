@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::cache::Weighed;
-use crate::gateway::core::Core;
+use crate::exchange::Core;
 use crate::model::Sha256;
 use crate::protocol::ETag;
 use crate::store::{Key, StoredFile};

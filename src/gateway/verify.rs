@@ -10,8 +10,7 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, blocking};
+use crate::exchange::{Core, Error, blocking};
 use crate::gateway::held::HeldFiles;
 use crate::model::Sha256;
 use crate::store::{Contents, Kept, Key, StoreError};

@@ -20,7 +20,7 @@ use pingora::protocols::l4::socket::SocketAddr;
 use pingora::proxy::Session;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::gateway::{Arrival, Ask, Reply};
+use crate::exchange::{Arrival, Ask, Reply};
 use crate::listen::incoming::{Incoming, Pace};
 use crate::protocol::{Preferences, PublicRoute};
 

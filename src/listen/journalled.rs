@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::Method;
 
-use crate::gateway::{Decision, Route};
+use crate::exchange::{Decision, Route};
 use crate::journal::{JournalAnswer, JournalDecision};
 use crate::listen::recorder::Finished;
 use crate::protocol::PublicRoute;

@@ -14,8 +14,8 @@ use http::request::Parts;
 use http::{Method, StatusCode, Uri};
 use url::Url;
 
+use crate::exchange::{Reply, inside_path};
 use crate::front::Front;
-use crate::gateway::{Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler};
 use crate::listen::host_check::{Hosts, is_same, is_same_origin};
 use crate::listen::incoming::{Incoming, drain};

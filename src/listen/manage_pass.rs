@@ -8,8 +8,8 @@ use std::sync::{Arc, OnceLock};
 use futures_util::StreamExt;
 use http::{HeaderMap, StatusCode};
 
+use crate::exchange::FleetBody;
 use crate::front::{Errand, Front};
-use crate::gateway::FleetBody;
 use crate::listen::handler::DoorRequest;
 use crate::listen::incoming::{Incoming, IncomingError, drain};
 use crate::listen::manage::{ManageDoor, Outcome};

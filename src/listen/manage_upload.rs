@@ -3,7 +3,7 @@
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
-use crate::gateway::Reply;
+use crate::exchange::Reply;
 use crate::listen::incoming::{Incoming, IncomingError};
 use crate::listen::multipart::{FormLimits, FormPart, Multipart, MultipartError};
 use crate::writer::{Refusal, Upload, WriteSubject};

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, StatusCode};
 
-use crate::gateway::Reply;
+use crate::exchange::Reply;
 use crate::listen::handler::{DoorRequest, RequestHandler};
 use crate::listen::incoming::Incoming;
 use crate::listen::refusal::reply;

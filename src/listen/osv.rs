@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use http::{Method, StatusCode};
 
-use crate::gateway::{Body, Reply, inside_path};
+use crate::exchange::{Body, Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler};
 use crate::listen::incoming::{Incoming, IncomingError, drain};
 use crate::reader::{OsvError, OsvQuestion, Reader};

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
-use crate::gateway::{Body, Failure, Growing, Readable, StoredFile};
+use crate::exchange::{Body, Failure, Growing, Readable, StoredFile};
 use crate::listen::presence::Presence;
 use crate::listen::reply::Broken;
 

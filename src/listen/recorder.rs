@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::gateway::{Decision, Record, Reply};
+use crate::exchange::{Decision, Record, Reply};
 use crate::journal::Journal;
 use crate::listen::journalled::{answer_of, is_journalled};
 use crate::listen::refusal::unavailable;

@@ -6,7 +6,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::{Body, Record, Reply, reply_head};
+use crate::exchange::{Body, Record, Reply, reply_head};
 use crate::protocol::{Audience, Problem, devpi_message, reason_phrase};
 use crate::reader::{FAULT_CONTENT_TYPE, search_fault};
 

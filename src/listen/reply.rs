@@ -14,7 +14,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 use tokio::time::timeout;
 
-use crate::gateway::{Body, Reply};
+use crate::exchange::{Body, Reply};
 use crate::listen::pieces::{Cut, Pieces};
 use crate::listen::presence::Presence;
 use crate::listen::response_head::{ReplyContext, is_bare, response_head, status_words};

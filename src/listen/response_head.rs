@@ -8,7 +8,7 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 
-use crate::gateway::{Body, CacheResult, Record, Reply};
+use crate::exchange::{Body, CacheResult, Record, Reply};
 use crate::protocol::{CACHE_STATUS, SERVER_TIMING, X_REQUEST_ID, reason_phrase};
 use crate::telemetry::Staleness;
 

@@ -20,7 +20,7 @@ use pingora::{Error, ErrorType};
 use tokio::time::timeout;
 use url::Url;
 
-use crate::gateway::{Answers, Arrival, Ask, Record, Reply, inside_path};
+use crate::exchange::{Answers, Arrival, Ask, Record, Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler, hand_on, is_reading, is_tls, peer_of};
 use crate::listen::head_watch::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};

@@ -12,7 +12,7 @@ use crate::db::{
     ProjectRecord, Restoral, Restoration, Restored, Snapshot,
 };
 use crate::devpi::{CheckIndexes, DeclaredIndex};
-use crate::gateway::Archives;
+use crate::exchange::Archives;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::moving::copying::AT_ONCE;
 use crate::moving::document::DataIndex;

@@ -14,7 +14,7 @@ use crate::db::{
     User, UserDetails,
 };
 use crate::devpi::{CheckIndexes, IndexSettings};
-use crate::gateway::Archives;
+use crate::exchange::Archives;
 use crate::model::{Faults, IndexName, ProjectName, Sha256, Timestamp, Yanked};
 use crate::moving::export::Exporter;
 use crate::moving::import::{ImportOptions, Importer};

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::task::spawn_blocking;
 
 use crate::db::{FileFacts, FileRole};
-use crate::gateway::Archives;
+use crate::exchange::Archives;
 use crate::model::{Filename, Sha256};
 use crate::moving::planned_file::PlannedFile;
 use crate::moving::report::MovingError;

@@ -6,9 +6,10 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
+use crate::catalog::unknown_index;
 use crate::db::{FileRecord, FileRole};
 use crate::devpi::DevpiWords;
-use crate::gateway::{Error, ErrorKind, Record, Reply, Trouble, records_failed, unknown_index};
+use crate::exchange::{Error, ErrorKind, Record, Reply, Trouble, records_failed};
 use crate::model::{IndexName, ProjectName, Version};
 use crate::protocol::{ArchiveBounds, Around, PublicRoute, ZipFault, find_in_zip};
 use crate::reader::look::Look;

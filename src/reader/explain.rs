@@ -1,8 +1,8 @@
 //! Why a project or its files pass or not, rule by rule, judging by what is held here.
 
-use crate::gateway::{
-    Context, Error, Flows, Patience, Resolution, Resolved, candidate, decide, unknown_index,
-};
+use crate::catalog::{Resolution, Resolved, candidate, unknown_index};
+use crate::exchange::{Context, Error, Patience};
+use crate::gateway::{Flows, decide};
 use crate::model::{
     File, IndexName, ProjectName, Timestamp, Version, VersionMatch, VersionSpecifiers,
 };

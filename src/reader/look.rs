@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::catalog::{MemberAnswer, Statements, unknown_index, worst};
 use crate::devpi::{DeclaredIndex, IndexSettings, Survey};
-use crate::gateway::{
-    Ask, Context, Error, Flows, MemberAnswer, Outside, Patience, Record, Statements, Trouble,
-    records_failed, unknown_index, worst,
-};
+use crate::exchange::{Ask, Context, Error, Outside, Patience, Record, Trouble, records_failed};
+use crate::gateway::Flows;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::policy::{Sources, Stack, Verdict};
 use crate::reader::api::Asker;

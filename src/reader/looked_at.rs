@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::header::{RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use crate::gateway::{
+use crate::exchange::{
     Ask, Body, Core, Decision, ErrorKind, Record, Reply, Ruled, Trouble, count_denial, reply_head,
 };
 use crate::policy::Denial;

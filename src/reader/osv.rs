@@ -15,8 +15,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::advisory::{Advisory, ECOSYSTEM, KnownAdvisories};
+use crate::exchange::{Body, Generation, Record, Reply, Route, reply_head};
 use crate::feed::{Originals, read_original};
-use crate::gateway::{Body, Flows, Generation, Record, Reply, Route, reply_head};
+use crate::gateway::Flows;
 use crate::model::{FeedLimits, ProjectName, Timestamp, Version, VersionMatch};
 use crate::protocol::Head;
 

@@ -7,7 +7,9 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::gateway::{Context, Error, ErrorKind, Flows, Patience, Resolution, Resolved, candidate};
+use crate::catalog::{Resolution, Resolved, candidate};
+use crate::exchange::{Context, Error, ErrorKind, Patience};
+use crate::gateway::Flows;
 use crate::language::{Pin, PinnedFile};
 use crate::model::{File, Filename, IndexName, Location, ProjectName, Version};
 use crate::page::{Entry, Merged};

@@ -9,10 +9,11 @@ use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
 use crate::devpi::ApiAnswer;
-use crate::gateway::{
-    Answers, Ask, Body, Context, Decision, Error, Flows, Record, Reply, Route, Trouble,
-    failed_reply, reply_head,
+use crate::exchange::{
+    Answers, Ask, Body, Context, Decision, Error, Record, Reply, Route, Trouble, failed_reply,
+    reply_head,
 };
+use crate::gateway::Flows;
 use crate::model::IndexName;
 use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
 use crate::reader::api::{

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use crate::account::ROOT;
 use crate::devpi::{ApiAnswer, Management, Refusal, RefusalStyle, login_credentials};
-use crate::gateway::{NotInstalled, Reply};
+use crate::exchange::Reply;
+use crate::gateway::NotInstalled;
 use crate::model::IndexName;
 use crate::protocol::Intent;
 use crate::telemetry::AuditKind;

@@ -6,7 +6,8 @@ use serde_json::json;
 
 use crate::account::ROOT;
 use crate::devpi::{ApiAnswer, Refusal};
-use crate::gateway::{Reply, Swept};
+use crate::exchange::Reply;
+use crate::gateway::Swept;
 use crate::model::Sha256;
 use crate::protocol::CacheWork;
 use crate::writer::caller::Caller;

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::account::Operation;
 use crate::db::{FileFacts, FileRole, LogEvent, Publication, Published};
 use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
-use crate::gateway::Reply;
+use crate::exchange::Reply;
 use crate::model::IndexName;
 use crate::page::entry_path;
 use crate::policy::Index;

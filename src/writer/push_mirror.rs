@@ -7,9 +7,11 @@ use bytes::BytesMut;
 use http::StatusCode;
 use serde_json::Map;
 
+use crate::catalog::Resolution;
 use crate::db::{FileFacts, FileRole};
 use crate::devpi::Refusal;
-use crate::gateway::{Content, Context, Error, Grant, Patience, Resolution, decide_entry};
+use crate::exchange::{Context, Error, Patience};
+use crate::gateway::{Content, Grant, decide_entry};
 use crate::model::{Filename, Kind, Sha256, Version};
 use crate::policy::Index;
 use crate::store::{FsStore, Hold, Key, Readable, Stored};

@@ -13,7 +13,8 @@ use url::Url;
 
 use crate::db::{FileFacts, FileRole};
 use crate::devpi::{ApiAnswer, Refusal};
-use crate::gateway::{About as Held, Reply};
+use crate::exchange::Reply;
+use crate::gateway::About as Held;
 use crate::model::{Filename, Kind, Login};
 use crate::page::entry_path;
 use crate::policy::Index;

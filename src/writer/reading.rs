@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
 use crate::devpi::Refusal;
-use crate::gateway::{Ask, Reply};
+use crate::exchange::{Ask, Reply};
 use crate::reader::{Asker, FAULT_CONTENT_TYPE, search_fault};
 use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use crate::account::ROOT;
 use crate::db::{Cause, Db, DbError, FileFacts, NewRecall, RecallMade};
 use crate::devpi::{ApiAnswer, Refusal};
-use crate::gateway::{Core, Flows, Purged, Reply};
+use crate::exchange::{Core, Reply};
+use crate::gateway::{Flows, Purged};
 use crate::model::{
     ProjectName, RECALL_REASON_MAX, Recall, RecallSubject, Recalled, Sha256, Timestamp,
 };

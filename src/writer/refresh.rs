@@ -8,8 +8,9 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderValue, StatusCode};
 
+use crate::catalog::Resolution;
 use crate::devpi::{DevpiWords, Refusal};
-use crate::gateway::{Patience, Reply, Resolution};
+use crate::exchange::{Patience, Reply};
 use crate::model::{IndexName, ProjectName};
 use crate::writer::desk::Writer;
 use crate::writer::refusal::managed;

@@ -10,7 +10,7 @@ use maud::{DOCTYPE, html};
 use serde_json::json;
 
 use crate::devpi::{ApiAnswer, Refusal, RefusalStyle};
-use crate::gateway::{Body, Error, Record, Reply, Route, reply_head};
+use crate::exchange::{Body, Error, Record, Reply, Route, reply_head};
 use crate::protocol::{Audience, devpi_message, reason_phrase};
 use crate::store::StoreError;
 

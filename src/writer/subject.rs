@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::gateway::{Attempt, Decision, Record};
+use crate::exchange::{Attempt, Decision, Record};
 use crate::model::{IndexName, ProjectName};
 use crate::protocol::{Deletable, ManageRoute};
 use crate::telemetry::{NAME_MAX, REASON_MAX, cut};

@@ -10,7 +10,8 @@ use http::StatusCode;
 
 use crate::db::{FileFacts, FileRole, OnConflict, Publication, Published};
 use crate::devpi::{DevpiWords, Refusal};
-use crate::gateway::{DOC_ZIP, Reply};
+use crate::exchange::Reply;
+use crate::gateway::DOC_ZIP;
 use crate::model::{IndexName, ProjectName, Sha256, Version};
 use crate::policy::Index;
 use crate::protocol::{

@@ -242,7 +242,7 @@ fn alerts_and_dashboard_ask_for_what_the_program_counts() {
         names.len() > 12 && labels.len() > 12,
         "{names:?} {labels:?}"
     );
-    let files = ["telemetry/label.rs", "gateway/reply.rs", "model/door.rs"];
+    let files = ["telemetry/label.rs", "exchange/reply.rs", "model/door.rs"];
     let label_words = files.map(|file| read(&format!("src/{file}"))).concat();
     let name = Regex::new(r"cheesecloth_\w+").unwrap();
     let grouped = Regex::new(r"by \(([^)]*)\)").unwrap();

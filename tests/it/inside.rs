@@ -231,7 +231,7 @@ async fn a_page_and_its_files_agree_before_and_after_they_are_looked_into() {
     let larder = Larder::empty(&clock()).await;
     let yaml = policies(&dairy, "hide", COPYLEFT);
     let clock = clock();
-    let one_at_a_time = |settings: &mut cheesecloth::testing::gateway::Settings| {
+    let one_at_a_time = |settings: &mut cheesecloth::testing::exchange::Settings| {
         settings.limits.work.inquiries = 1;
     };
     let house = House::online_with(&larder, &yaml, &clock, one_at_a_time);

@@ -3,10 +3,8 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::exchange::{Context, Core, Error, Flow};
 use crate::gateway::content::Content;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow};
 use crate::gateway::fill::Fills;
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::tickets::Grant;

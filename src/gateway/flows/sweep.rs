@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::gateway::error::{Error, blocking};
+use crate::exchange::{Error, blocking};
 use crate::gateway::flows::Flows;
 use crate::gateway::garbage::Collected;
 use crate::store::{StoreError, Usage};

@@ -1,8 +1,8 @@
 //! A project list being written: rendered, compressed and stored piece by piece, and sent to the first
 //! who ask while the rest is written.
 
+use crate::exchange::{Error, Flow};
 use crate::gateway::encode::{ZSTD_LEVEL, etag_of};
-use crate::gateway::error::{Error, Flow};
 use crate::model::Sha256;
 use crate::page::{ListRenderer, Markup};
 use crate::protocol::{ETag, Encoding, Packing};

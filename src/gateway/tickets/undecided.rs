@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use crate::gateway::resolve::{Resolved, candidate};
+use crate::catalog::{Resolved, candidate};
 use crate::gateway::tickets::Grant;
 use crate::model::{Kind, Sha256, Timestamp, Version, WorkLimits};
 use crate::page::Entry;

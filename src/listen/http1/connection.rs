@@ -15,7 +15,7 @@ use pingora::server::ShutdownWatch;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::gateway::{Arrival, Body, Record, Reply};
+use crate::exchange::{Arrival, Body, Record, Reply};
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::http1::head::{Known, Line, Parsed, parse};
 use crate::listen::http1::wire::Wire;

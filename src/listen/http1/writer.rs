@@ -12,7 +12,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-use crate::gateway::{Body, Reply};
+use crate::exchange::{Body, Reply};
 use crate::listen::head_guard::HeadGuard;
 use crate::listen::http1::wire::Wire;
 use crate::listen::pieces::{Cut, PIECE_MAX, Pieces, Stretch};

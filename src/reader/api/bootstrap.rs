@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::db::Serial;
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Trouble, records_failed};
+use crate::exchange::{Trouble, records_failed};
 use crate::protocol::ApiOf;
 use crate::reader::look::Look;
 use crate::reader::looked_at::SERVER_VERSION;
@@ -152,7 +152,7 @@ mod tests {
     #[tokio::test]
     async fn every_answer_is_signed_with_the_current_serial() {
         let house = House::new().await;
-        let serial = |reply: &crate::gateway::Reply| {
+        let serial = |reply: &crate::exchange::Reply| {
             reply.head["x-devpi-serial"]
                 .to_str()
                 .unwrap()

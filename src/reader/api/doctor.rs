@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
+use crate::catalog::unknown_index;
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Ask, Trouble, records_failed, unknown_index};
+use crate::exchange::{Ask, Trouble, records_failed};
 use crate::model::{IndexName, ProjectName};
 use crate::policy::Stack;
 use crate::protocol::{AskedIndex, Encoding};

@@ -4,7 +4,7 @@
 use http::StatusCode;
 
 use crate::devpi::ApiAnswer;
-use crate::gateway::{Ask, Core, Record, Reply, Trouble};
+use crate::exchange::{Ask, Core, Record, Reply, Trouble};
 use crate::protocol::devpi_message;
 use crate::reader::looked_at::{LookedAt, NoAnswer};
 

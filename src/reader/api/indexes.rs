@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::devpi::{ApiAnswer, DevpiWords};
-use crate::gateway::{Error, Trouble};
+use crate::exchange::{Error, Trouble};
 use crate::model::{IndexName, ProjectName};
 use crate::reader::look::{Look, speaks};
 

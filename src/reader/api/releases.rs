@@ -13,7 +13,8 @@ use serde_json::{Map, Value};
 
 use crate::db::{FileRecord, FileRole, ProjectRecord};
 use crate::devpi::{ApiAnswer, DevpiWords};
-use crate::gateway::{Error, Flows, Outside, Record, Trouble, decide, records_failed};
+use crate::exchange::{Error, Outside, Record, Trouble, records_failed};
+use crate::gateway::{Flows, decide};
 use crate::model::{File, IndexName, ProjectName, Timestamp, Version, Yanked};
 use crate::page::{Entry, ProjectPage, Ruling};
 use crate::policy::{ListedFiles, Stack};
@@ -282,7 +283,7 @@ fn mirrored_versions<'a>(
 mod tests {
     use serde_json::json;
 
-    use crate::gateway::Decision;
+    use crate::exchange::Decision;
     use crate::reader::api::sample::{House, text_of};
 
     #[tokio::test]

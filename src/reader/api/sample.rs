@@ -13,7 +13,8 @@ use crate::db::{
     UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::gateway::{Arrival, Ask, Body, Flows, Reply, mirror_metadata_key, sample_core as core};
+use crate::exchange::{Arrival, Ask, Body, Reply};
+use crate::gateway::{Flows, mirror_metadata_key, sample_core as core};
 use crate::model::{
     File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
     UploadTimeSource, Yanked,

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::db::{FileRecord, ReleaseRecord};
-use crate::gateway::Outside;
+use crate::exchange::Outside;
 use crate::model::{Hashes, IndexName, ProjectName, Yanked};
 use crate::page::{encode, file_path};
 use crate::protocol::complete;

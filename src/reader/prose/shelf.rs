@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cache::{Budget, Weighed};
-use crate::gateway::{Core, Error};
+use crate::exchange::{Core, Error};
 use crate::model::Sha256;
 use crate::reader::prose::kind::ProseKind;
 use crate::reader::prose::rendering::{Prose, prose};

@@ -7,7 +7,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use maud::html;
 
-use crate::gateway::{Decision, Record, Reply, Trouble};
+use crate::exchange::{Decision, Record, Reply, Trouble};
 use crate::reader::look::Look;
 use crate::reader::looked_at::{FRESH, NoAnswer, sign};
 use crate::reader::web::layout::{SECURITY, WebPage, render};

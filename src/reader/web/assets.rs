@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::gateway::{Ask, Record, Reply};
+use crate::exchange::{Ask, Record, Reply};
 use crate::reader::web::sent::Sent;
 
 /// The stylesheet's name in pages.

@@ -6,7 +6,7 @@
 
 use crate::db::{FileRecord, FileRole};
 use crate::devpi::TestRun;
-use crate::gateway::{Error, records_failed};
+use crate::exchange::{Error, records_failed};
 use crate::model::{IndexName, ProjectName, Version};
 use crate::policy::Stack;
 use crate::protocol::ReleaseMetadata;

@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use serde_json::Value;
 
 use crate::devpi::IndexSettings;
-use crate::gateway::{Error, Trouble};
+use crate::exchange::{Error, Trouble};
 use crate::model::IndexName;
 use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;

@@ -2,7 +2,8 @@
 
 use maud::{Markup, html};
 
-use crate::gateway::{Trouble, unknown_index};
+use crate::catalog::unknown_index;
+use crate::exchange::Trouble;
 use crate::model::{IndexName, ProjectName};
 use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::gateway::{Grant, candidate};
+use crate::catalog::candidate;
+use crate::gateway::Grant;
 use crate::model::{File, IndexName, Timestamp, UploadTime, Version, Yanked};
 use crate::page::{Entry, Merged, has_sidecar};
 use crate::policy::{Denial, ProjectView, Verdict, taken};

@@ -71,7 +71,7 @@ pub fn render(path: &str, page: &WebPage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use crate::gateway::Decision;
+    use crate::exchange::Decision;
     use crate::reader::api::{House, text_of};
 
     #[tokio::test]

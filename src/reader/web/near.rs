@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 
-use crate::gateway::{Error, Flows};
+use crate::exchange::Error;
+use crate::gateway::Flows;
 use crate::model::{IndexName, ProjectName};
 use crate::page::ProjectNames;
 use crate::policy::{Stack, Verdict};

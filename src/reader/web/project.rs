@@ -10,8 +10,9 @@ use std::sync::Arc;
 use maud::{Markup, PreEscaped, html};
 use url::Url;
 
+use crate::catalog::silent_members;
 use crate::devpi::DevpiWords;
-use crate::gateway::{Error, Outside, Record, Trouble, silent_members};
+use crate::exchange::{Error, Outside, Record, Trouble};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp, Version};
 use crate::page::{Merged, merge};
 use crate::policy::{SkipReason, Sources, Stack};

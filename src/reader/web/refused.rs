@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use crate::gateway::{Patience, Resolution, Resolved, decide};
+use crate::catalog::{Resolution, Resolved};
+use crate::exchange::Patience;
+use crate::gateway::decide;
 use crate::model::{Filename, IndexName, Location, ProjectName, Timestamp, Version, Yanked};
 use crate::page::Ruling;
 use crate::policy::{Denial, Recourse};
@@ -167,7 +169,7 @@ fn instead(way: &Way, index: &IndexName, project: &ProjectName, beside: &Beside)
 
 #[cfg(test)]
 mod tests {
-    use crate::gateway::Decision;
+    use crate::exchange::Decision;
     use crate::model::Sha256;
     use crate::reader::api::{House, in_lines, text_of};
 

@@ -9,7 +9,8 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use memchr::memmem;
 
-use crate::gateway::{Error, ErrorKind, Flows, Trouble};
+use crate::exchange::{Error, ErrorKind, Trouble};
+use crate::gateway::Flows;
 use crate::model::{IndexName, ProjectName};
 use crate::page::ProjectNames;
 use crate::reader::look::Look;

@@ -5,9 +5,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, ETAG, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::gateway::{
-    Ask, Body, Error, GZIP_LEVEL, Record, Reply, etag, failed_reply, pack, reply_head,
-};
+use crate::exchange::{Ask, Body, Error, Record, Reply, failed_reply, reply_head};
+use crate::gateway::{GZIP_LEVEL, etag, pack};
 use crate::protocol::is_not_modified;
 
 /// From this length on a text is compressed apart from the threads that answer.

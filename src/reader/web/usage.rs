@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::gateway::Outside;
+use crate::exchange::Outside;
 use crate::model::{IndexName, ProjectName, Version};
 
 /// The lines that install a project, or one release of it, from an index. A version that PEP 440 does not

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use cheesecloth::testing::gateway::{
+use cheesecloth::testing::exchange::{
     Answers, Ask, Body, CacheResult, Growing, Readable, Record, Reply, Route, StoredFile,
 };
 use cheesecloth::testing::listen::{

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use cheesecloth::testing::gateway::{Body, StoredFile};
+use cheesecloth::testing::exchange::{Body, StoredFile};
 use cheesecloth::testing::model::DoorLimits;
 use http::StatusCode;
 

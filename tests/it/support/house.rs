@@ -11,10 +11,11 @@ use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::config::{CacheConfig, Undeclared};
 use cheesecloth::testing::db::{Cause, Db, FileFacts, OnConflict, Publication, Published, Sqlite};
-use cheesecloth::testing::front::Front;
-use cheesecloth::testing::gateway::{
-    Answers, Arrival, Ask, Body, Core, Flows, Generation, Readable, Record, Settings,
+use cheesecloth::testing::exchange::{
+    Answers, Arrival, Ask, Body, Core, Generation, Readable, Record, Settings,
 };
+use cheesecloth::testing::front::Front;
+use cheesecloth::testing::gateway::Flows;
 use cheesecloth::testing::language::{Files, Mirror, NamedKind, TextFile, mirror_url, read_text};
 use cheesecloth::testing::model::{
     Fault, IndexName, Limits, Location, ProjectName, Recall, UpstreamLimits,

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::db::{FileFacts, FileRole};
-use crate::gateway::Body;
+use crate::exchange::Body;
 use crate::model::Yanked;
 use crate::reader::api::{House, in_lines, release_file, text_of};
 

@@ -10,10 +10,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::Weighed;
+use crate::catalog::page_copies::learned;
 use crate::db::{FileChange, FileChanges, FileRecord, FileRole, FilesSince, Serial};
-use crate::gateway::core::Core;
-use crate::gateway::error::{Flow, blocking};
-use crate::gateway::page_copies::learned;
+use crate::exchange::{Core, Flow, blocking};
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
 };

@@ -53,32 +53,7 @@ impl NameOrders {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderMap;
-
     use super::*;
-    use crate::gateway::sample;
-    use crate::gateway::tickets::FilePart;
-    use crate::page::file_path;
-
-    #[tokio::test]
-    async fn a_page_is_ordered_once_for_all_its_files_and_sidecars() {
-        let folder = tempfile::tempdir().unwrap();
-        let names = (0..300).map(|at| format!("six-{at}.0-py3-none-any.whl"));
-        let (flows, index, page) = sample::mirror(folder.path(), names).await;
-        let (cx, headers) = (flows.core.context(), HeaderMap::new());
-        let orders = &flows.stacks.orders;
-        let mut order = None;
-        for path in page.files.iter().map(file_path) {
-            for part in [FilePart::Whole, FilePart::Sidecar] {
-                flows.tickets.forget_all();
-                let ticket = flows.tickets.ticket(&cx, &headers, &index, &path, part);
-                assert!(ticket.await.unwrap().outcome.is_ok(), "{path}");
-            }
-            // What is made again is another one.
-            let now = orders.of(&index, &page);
-            assert!(Arc::ptr_eq(order.get_or_insert(Arc::clone(&now)), &now));
-        }
-    }
 
     #[test]
     fn a_page_that_has_changed_is_ordered_again() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::gateway::error::{Error, ErrorKind, Withheld};
+use crate::exchange::error::{Error, ErrorKind, Withheld};
 use crate::telemetry::UpstreamResult;
 use crate::upstream::{PageAnswer, UpstreamError};
 

@@ -3,7 +3,7 @@
 //! JSON and web pages each report it in their own form; this is what they share.
 
 use crate::db::DbError;
-use crate::gateway::error::{Error, ErrorKind};
+use crate::exchange::error::{Error, ErrorKind};
 use crate::policy::Denial;
 
 /// Why there is no answer.

@@ -6,8 +6,8 @@
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER, VARY};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use crate::gateway::error::{Error, ErrorKind};
-use crate::gateway::reply::{Body, Decision, Record, Reply, Ruled};
+use crate::exchange::error::{Error, ErrorKind};
+use crate::exchange::reply::{Body, Decision, Record, Reply, Ruled};
 use crate::policy::Denial;
 use crate::protocol::{Problem, reason_phrase};
 use crate::telemetry::{Metrics, Mode, PATH_MAX, cut};

@@ -4,7 +4,7 @@
 //! are short. So an archive is first read up to a bound, with a small share, and only one that exceeds
 //! it waits for a large share and is read again.
 
-use crate::gateway::error::{Error, blocking};
+use crate::exchange::error::{Error, blocking};
 use crate::protocol::ArchiveBounds;
 use crate::upstream::Decoding;
 
@@ -66,7 +66,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::gateway::error::ErrorKind;
+    use crate::exchange::error::ErrorKind;
 
     #[tokio::test]
     async fn a_long_directory_is_read_again_with_a_larger_share() {

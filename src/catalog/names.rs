@@ -13,13 +13,11 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use crate::cache::{Early, Flight, FlightError, Flights, InFlight, Mark, Weighed};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, Flow, blocking};
-use crate::gateway::names::arriving::{ArrivingList, ListArrival};
-use crate::gateway::outcome::{page_counts_as, upstream_error};
-use crate::gateway::patience::{RETRY_AFTER, later};
-use crate::gateway::trouble::records_failed;
+use crate::catalog::names::arriving::{ArrivingList, ListArrival};
+use crate::exchange::{
+    Context, Core, Error, Flow, RETRY_AFTER, blocking, later, page_counts_as, records_failed,
+    upstream_error,
+};
 use crate::language::Mirror;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::ProjectNames;

@@ -7,17 +7,15 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::cache::{InFlight, SourcePage, Validity};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow, blocking};
-use crate::gateway::outcome::{page_counts_as, upstream_error};
-use crate::gateway::page_copies::{
+use crate::catalog::page_copies::{
     CopyTurn, CopyWriting, fresh_until, learned, replace_copy, write_copy,
 };
-use crate::gateway::reply::CacheResult;
-use crate::gateway::room::{Held, read_page};
-use crate::gateway::source::{Mirrors, Refreshed};
-use crate::gateway::vanish::{Dropped, vanish, vanish_behind};
+use crate::catalog::room::{Held, read_page};
+use crate::catalog::source::{Mirrors, Refreshed};
+use crate::catalog::vanish::{Dropped, vanish, vanish_behind};
+use crate::exchange::{
+    CacheResult, Context, Core, Error, ErrorKind, Flow, blocking, page_counts_as, upstream_error,
+};
 use crate::language::Mirror;
 use crate::model::{ProjectName, ProjectState, Timestamp};
 use crate::page::{ProjectPage, carry_over};

@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use crate::cache::SourcePage;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, blocking};
-use crate::gateway::page_copies::read_copy;
+use crate::catalog::page_copies::read_copy;
+use crate::exchange::{Core, Error, blocking};
 use crate::language::Mirror;
 use crate::model::{IndexName, ProjectName};
 use crate::page::{InvalidPage, Layers, ProjectPage, read_project_page};

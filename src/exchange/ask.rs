@@ -8,8 +8,8 @@ use std::net::IpAddr;
 use async_trait::async_trait;
 use http::HeaderMap;
 
-use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::reply::Reply;
+use crate::exchange::error::{Error, ErrorKind, Flow};
+use crate::exchange::reply::Reply;
 use crate::protocol::{Format, Preferences, PublicRoute};
 
 /// One read-only request. It borrows from the connection; nothing of it outlives the answer.

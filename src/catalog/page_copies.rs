@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{SourcePage, Validity};
-use crate::gateway::core::Core;
-use crate::gateway::patience::later;
+use crate::exchange::{Core, later};
 use crate::language::Mirror;
 use crate::model::{Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::{LearnedFiles, StoredMeta, from_stored, seen_by, to_stored};

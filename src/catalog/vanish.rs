@@ -13,11 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{SourcePage, Validity};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Flow, blocking};
-use crate::gateway::page_copies::{CopyTurn, CopyWriting, replace_copy};
-use crate::gateway::patience::later;
+use crate::catalog::page_copies::{CopyTurn, CopyWriting, replace_copy};
+use crate::exchange::{Context, Core, Flow, blocking, later};
 use crate::language::Mirror;
 use crate::model::{ProjectName, Timestamp};
 use crate::page::ProjectPage;
@@ -77,6 +74,16 @@ pub fn vanish(
 /// Until when vanished files are kept.
 pub fn kept_until(held: &SourcePage, mirror: &Mirror) -> Timestamp {
     later(held.validity.confirmed_at, mirror.keep_last_good().period)
+}
+
+/// Until when a statement may be used at all. There is no such end for what upstream merely fails to
+/// confirm; what it has dropped is kept for a time, whoever asks and whether or not upstream can be
+/// asked.
+pub fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
+    match held.vanished_at {
+        Some(_) => kept_until(held, mirror),
+        None => Timestamp::MAX,
+    }
 }
 
 /// Whether it has vanished so long ago that it counts as gone.

@@ -6,7 +6,7 @@
 use http::HeaderMap;
 use http::header::HOST;
 
-use crate::gateway::ask::{Arrival, Ask};
+use crate::exchange::ask::{Arrival, Ask};
 use crate::model::IndexName;
 use crate::page::encode;
 

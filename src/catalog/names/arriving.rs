@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, watch};
 
-use crate::gateway::error::{Error, Flow};
+use crate::exchange::{Error, Flow};
 use crate::page::{InvalidPage, ListReader, NamesRead, ProjectNames};
 use crate::upstream::BodyPart;
 

@@ -11,20 +11,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cache::{Flight, FlightError, Flights, InFlight, Mark, SourcePage, SourcePages};
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::{Error, ErrorKind, Flow};
-use crate::gateway::names::Names;
-use crate::gateway::page_copies::CopyTurns;
-use crate::gateway::patience::{CLOCK_SLACK, Patience, RETRY_AFTER, later};
-use crate::gateway::reply::CacheResult;
-use crate::gateway::room::{Held, copy_within_room};
-use crate::gateway::vanish::{is_gone, kept_until};
+use crate::catalog::names::Names;
+use crate::catalog::page_copies::CopyTurns;
+use crate::catalog::room::{Held, copy_within_room};
+use crate::catalog::vanish::{is_gone, last_instant};
+use crate::exchange::{
+    CLOCK_SLACK, CacheResult, Context, Core, Error, ErrorKind, Flow, Patience, RETRY_AFTER, later,
+};
 use crate::language::{Mirror, Quarantined};
 use crate::model::{IndexName, ProjectName, ProjectState, Timestamp};
 use crate::page::ProjectPage;
 use crate::policy::Index;
-use crate::telemetry::{CacheKind, Staleness, Tier};
+use crate::telemetry::{CacheKind, Staleness, Tier, WaitFor};
 
 /// Upstream page requests under way: one per mirror and project, until what it knows is forgotten. A
 /// request after a write to devpi joins no older one.
@@ -93,6 +91,19 @@ pub struct Mirrors {
 }
 
 impl Mirrors {
+    /// Those of this core, with this many bytes of pages in memory.
+    #[must_use]
+    pub fn new(core: Arc<Core>, names: Arc<Names>, memory_bytes_max: u64) -> Self {
+        let copies = CopyTurns::new(core.metrics.waits(WaitFor::PageCopies));
+        Self {
+            names,
+            held: SourcePages::new(memory_bytes_max),
+            fetches: core.flights(),
+            copies: Arc::new(copies),
+            core,
+        }
+    }
+
     /// Forgets what is held in memory of a project; the copy on disk stays.
     pub fn forget(&self, index: &IndexName, project: &ProjectName) {
         self.held.forget(index, project);
@@ -451,16 +462,6 @@ fn is_outdated(cx: &Context, index: &Index, held: &SourcePage) -> bool {
     // Absence has no tag, and is forgotten with the write.
     held.page.is_some()
         && upstream.is_some_and(|upstream| upstream.is_outdated(held.validity.etag.as_deref()))
-}
-
-/// Until when a statement may be used at all. There is no such end for what upstream merely fails to
-/// confirm; what it has dropped is kept for a time, whoever asks and whether or not upstream can be
-/// asked.
-fn last_instant(held: &SourcePage, mirror: &Mirror) -> Timestamp {
-    match held.vanished_at {
-        Some(_) => kept_until(held, mirror),
-        None => Timestamp::MAX,
-    }
 }
 
 /// The statement as a stack sees it: a quarantined project lists nothing, unless configured otherwise.

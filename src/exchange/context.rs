@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::CacheConfig;
-use crate::gateway::error::Error;
+use crate::exchange::error::Error;
 use crate::language::Mirror;
 use crate::model::{IndexName, Limits, Timestamp};
 use crate::policy::{Index, Policies};

@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::gateway::ask::Ask;
-use crate::gateway::context::{Context, Generation};
+use crate::exchange::{Ask, Context, Generation};
 use crate::model::IndexName;
 use crate::policy::Policies;
 use crate::protocol::{ApiOf, AskedIndex, PublicRoute};

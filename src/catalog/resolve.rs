@@ -9,16 +9,13 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 
 use crate::cache::InFlight;
+use crate::catalog::orders::NameOrders;
+use crate::catalog::source::{Mirrors, Said};
+use crate::catalog::stage::StagePages;
 use crate::devpi::DevpiWords;
-use crate::gateway::context::Context;
-use crate::gateway::core::Core;
-use crate::gateway::error::Error;
-use crate::gateway::orders::NameOrders;
-use crate::gateway::patience::{Patience, RETRY_AFTER, later};
-use crate::gateway::reply::CacheResult;
-use crate::gateway::source::{Mirrors, Said};
-use crate::gateway::stage::StagePages;
-use crate::gateway::trouble::records_failed;
+use crate::exchange::{
+    CacheResult, Context, Core, Error, Patience, RETRY_AFTER, later, records_failed,
+};
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePlace, Layers};
 use crate::policy::{Candidate, Denial, IndexKind, Member, ProjectView, Sources, Stack, Verdict};
@@ -118,7 +115,8 @@ pub struct Stacks {
     core: Arc<Core>,
     mirrors: Arc<Mirrors>,
     stages: Arc<StagePages>,
-    pub(super) orders: Arc<NameOrders>,
+    /// The orders by name that were worked out.
+    pub orders: Arc<NameOrders>,
 }
 
 impl Stacks {

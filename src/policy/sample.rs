@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use crate::language::{IndexDocument, PolicyDocument};
 pub use crate::language::{
-    NoFiles, allow, at, deny, document, index, mirror, of, osv, pattern, place, placed, policy,
-    project, stage,
+    allow, at, deny, document, index, mirror, of, osv, pattern, place, placed, policy, project,
+    stage,
 };
 use crate::model::{
     File, Filename, Hashes, IndexName, Recall, Sha256, UploadTime, UploadTimeSource,

@@ -204,7 +204,6 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "telemetry",
             "journal",
             "exchange",
-            "catalog",
             "gateway",
             "reader",
             "writer",

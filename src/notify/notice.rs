@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::model::{IndexName, NoticeKind, ProjectName, Timestamp};
-use crate::telemetry::{AuditEvent, AuditKind, Label};
+use crate::telemetry::{AuditEvent, AuditKind, Label, as_text};
 
 /// An event, and how often it happened. Who asked is not in it: a chat is not the place for addresses, and the
 /// journal and the audit log have them.
@@ -42,16 +42,6 @@ pub(super) struct Subject {
     rule: Option<Arc<str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<Arc<str>>,
-}
-
-fn as_text<S: Serializer>(
-    value: &Option<impl std::fmt::Display>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_none(),
-    }
 }
 
 impl Notice {

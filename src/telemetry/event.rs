@@ -115,7 +115,11 @@ fn as_label<S: Serializer>(label: &impl Label, serializer: S) -> Result<S::Ok, S
     serializer.serialize_str(label.label())
 }
 
-fn as_text<S: Serializer>(
+/// For `serialize_with`: a value as its text, or nothing.
+///
+/// # Errors
+/// Those of the serialiser.
+pub fn as_text<S: Serializer>(
     value: &Option<impl std::fmt::Display>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {

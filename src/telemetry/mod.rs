@@ -32,7 +32,7 @@ pub use access::{AccessLine, AccessLog};
 pub use audit::{AuditLog, Hearing};
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use devpi::ServerMetrics;
-pub use event::AuditEvent;
+pub use event::{AuditEvent, as_text};
 pub use feed::FeedMetrics;
 pub use gathered::thread_number;
 pub use journal::JournalMetrics;

@@ -4,6 +4,8 @@
 //! The file is trusted, not the form: name and version inside have to match the upload, and
 //! `Requires-Python` is taken from here because installers choose by it.
 
+use std::borrow::Cow;
+
 use crate::model::{ProjectName, Version};
 use crate::protocol::archive::headers::{Headers, joined};
 
@@ -54,11 +56,10 @@ impl CoreMetadataFields {
                 .iter()
                 .position(|known| known.eq_ignore_ascii_case(name));
             let Some(at) = known else { continue };
-            match &mut fields[at] {
-                none @ None => *none = Some(joined(value).into_owned()),
-                // Two licences: which one holds is not known, and no expression is both.
-                Some(first) if NAMES[at] == LICENSE && *first != joined(value) => first.clear(),
-                Some(_) => {}
+            match NAMES[at] {
+                LICENSE => take_license(&mut fields[at], joined(value)),
+                _ if fields[at].is_none() => fields[at] = Some(joined(value).into_owned()),
+                _ => {}
             }
         }
         let [name, version, requires_python, license_expression] =
@@ -94,6 +95,16 @@ impl CoreMetadataFields {
             });
         }
         Ok(())
+    }
+}
+
+/// Takes a licence expression that a head states. Two that differ are none: which one holds is not known, and no
+/// expression is both.
+pub fn take_license(known: &mut Option<String>, stated: Cow<'_, str>) {
+    match known {
+        None => *known = Some(stated.into_owned()),
+        Some(first) if *first != stated => first.clear(),
+        Some(_) => {}
     }
 }
 

@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use crate::protocol::archive::fields::take_license;
 use crate::protocol::archive::headers::{Headers, joined, unfolded};
 
 /// Longest text besides the description, in bytes: licences are put here in full.
@@ -43,7 +44,7 @@ const FIELDS: [(&str, &str, bool); 25] = [
     ("Maintainer", "maintainer", false),
     ("Maintainer-email", "maintainer_email", false),
     ("License", "license", false),
-    ("License-Expression", "license_expression", false),
+    ("License-Expression", LICENSE, false),
     ("Requires-Python", "requires_python", false),
     ("License-File", "license_file", true),
     ("Classifier", "classifiers", true),
@@ -55,6 +56,9 @@ const FIELDS: [(&str, &str, bool); 25] = [
     ("Import-Name", "import_names", true),
     ("Import-Namespace", "import_namespaces", true),
 ];
+
+/// The licence expression's name in a form.
+const LICENSE: &str = "license_expression";
 
 /// The description's name in a form.
 const DESCRIPTION: &str = "description";
@@ -81,24 +85,27 @@ pub struct StatedRequirement<'a> {
 }
 
 impl ReleaseMetadata {
-    /// Reads a metadata file. Invalid UTF-8 is replaced; of a text that stands twice the first counts, and
-    /// a description in the body before one in the head.
+    /// Reads a metadata file. Invalid UTF-8 is replaced; of a text that stands twice the first counts (of
+    /// licence expressions, none if they differ), and a description in the body before one in the head.
     #[must_use]
     pub fn of_file(content: &[u8]) -> Self {
         let content = content.strip_prefix(b"\xef\xbb\xbf").unwrap_or(content);
         let text = String::from_utf8_lossy(content);
         let mut found = Self::default();
         let mut headers = Headers::of(&text);
+        let mut license = None;
         for (name, value) in headers.by_ref() {
             let mut fields = FIELDS.iter();
             let field = fields.find(|(known, ..)| known.eq_ignore_ascii_case(name));
             match field {
+                Some((_, LICENSE, _)) => take_license(&mut license, joined(value)),
                 Some((_, DESCRIPTION, _)) => found.put_text(DESCRIPTION, &unfolded(value)),
                 Some((_, key, false)) => found.put_text(key, &joined(value)),
                 Some((_, key, true)) => found.put_value(key, &joined(value)),
                 None => {}
             }
         }
+        found.put_text(LICENSE, &license.unwrap_or_default());
         let body = headers.body();
         if !body.trim().is_empty() {
             found.texts.remove(DESCRIPTION);
@@ -178,7 +185,7 @@ impl ReleaseMetadata {
     /// `License`.
     #[must_use]
     pub fn licence(&self) -> Option<String> {
-        if let Some(expression) = self.text("license_expression") {
+        if let Some(expression) = self.text(LICENSE) {
             return Some(expression.to_owned());
         }
         let classifiers = self.list("classifiers").iter();
@@ -313,6 +320,14 @@ Name: not a field
                 Some("MIT text"),
             ),
             ("License: \n", None),
+            (
+                "License-Expression: MIT\nLicense-Expression: MIT\n",
+                Some("MIT"),
+            ),
+            (
+                "License-Expression: MIT\nLicense-Expression: 0BSD\nLicense: x\n",
+                Some("x"),
+            ),
             (
                 "Classifier: License :: A\nClassifier: License :: B :: C\n",
                 Some("A, C"),

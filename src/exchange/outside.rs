@@ -178,21 +178,13 @@ fn is_authority(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderName, HeaderValue};
+    use http::HeaderValue;
 
     use super::*;
-    use crate::protocol::{Preferences, PublicRoute};
+    use crate::protocol::{Preferences, PublicRoute, constant_headers};
 
     fn outside(arrival: Arrival<'_>, headers: &[(&'static str, &'static str)]) -> String {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| {
-                (
-                    HeaderName::from_static(name),
-                    HeaderValue::from_static(value),
-                )
-            })
-            .collect();
+        let headers = constant_headers(headers);
         let ask = Ask {
             path: "/+api",
             route: PublicRoute::Status,
@@ -323,15 +315,7 @@ mod tests {
             (operator, &[], "/x", "/x"),
         ];
         for (arrival, headers, path, expected) in table {
-            let headers = headers
-                .iter()
-                .map(|(name, value)| {
-                    (
-                        HeaderName::from_static(name),
-                        HeaderValue::from_static(value),
-                    )
-                })
-                .collect();
+            let headers = constant_headers(headers);
             let inside = inside_path(path, arrival, &headers);
             assert_eq!(inside, expected, "{path} {headers:?} {arrival:?}");
         }

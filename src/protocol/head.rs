@@ -21,6 +21,16 @@ const DOORS_OWN: [HeaderName; 5] = [X_REQUEST_ID, CACHE_STATUS, SERVER_TIMING, D
 /// The type is what the answer states: no browser may treat an uploaded file as a page or a script.
 pub const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
+/// A map of headers that do not change.
+#[must_use]
+pub fn constant_headers(rows: &[(&'static str, &'static str)]) -> HeaderMap {
+    let row = |(name, value): &(&'static str, &'static str)| {
+        let name = HeaderName::from_static(name);
+        (name, HeaderValue::from_static(value))
+    };
+    rows.iter().map(row).collect()
+}
+
 /// The headers that belong to an answer's content, always with `X-Content-Type-Options`.
 ///
 /// It can be read like the map it is made of. All answers from one page share one head, so it is serialised

@@ -41,7 +41,7 @@ pub use date::{http_date, parse_http_date};
 pub use encoding::Encoding;
 pub use freshness::{lifetime, stated_lifetime, wants_validated};
 pub use gzip_piece::{GzipMember, GzipPiece};
-pub use head::{CACHE_STATUS, Head, SERVER_TIMING, X_REQUEST_ID};
+pub use head::{CACHE_STATUS, Head, SERVER_TIMING, X_REQUEST_ID, constant_headers};
 pub use manage_route::{CacheWork, Deletable, Intent, ManageRoute, RecallIntent};
 pub use packing::Packing;
 pub use preferences::Preferences;

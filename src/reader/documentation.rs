@@ -4,14 +4,16 @@
 //! policy that gives it an origin of its own: its scripts run, and can neither read other pages nor act as
 //! whoever reads it (docs/adr/0057-documentation-is-read-in-a-sandbox.md). Nothing is unpacked to the disk.
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 
 use crate::catalog::unknown_index;
 use crate::db::{FileRecord, FileRole};
 use crate::devpi::DevpiWords;
 use crate::exchange::{Error, ErrorKind, Record, Reply, Trouble, records_failed};
 use crate::model::{IndexName, ProjectName, Version};
-use crate::protocol::{ArchiveBounds, Around, PublicRoute, ZipFault, find_in_zip};
+use crate::protocol::{
+    ArchiveBounds, Around, PublicRoute, ZipFault, constant_headers, find_in_zip,
+};
 use crate::reader::look::Look;
 use crate::reader::web::Sent;
 
@@ -133,21 +135,12 @@ pub async fn documentation(
     let zipped = zipped.map_err(|fault| unreadable(name, &wanted, fault))?;
     let words = || format!("{name} has no {wanted}");
     let zipped = zipped.ok_or_else(|| Error::not_found(words()))?;
-    let named = HEADERS.into_iter();
-    let more: HeaderMap = named
-        .map(|(name, value)| {
-            (
-                HeaderName::from_static(name),
-                HeaderValue::from_static(value),
-            )
-        })
-        .collect();
     let sent = Sent {
         status: StatusCode::OK,
         content_type: content_type(&wanted),
         caching: "no-cache",
         body: zipped.content.into(),
-        more,
+        more: constant_headers(&HEADERS),
     };
     Ok(sent.reply(look.ask, record.clone()).await)
 }

@@ -4,10 +4,11 @@
 //! URL that pip printed should not have to read JSON. Status and reason phrase are those of the installer.
 
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use maud::html;
 
 use crate::exchange::{Decision, Record, Reply, Trouble};
+use crate::protocol::constant_headers;
 use crate::reader::look::Look;
 use crate::reader::looked_at::{FRESH, NoAnswer, sign};
 use crate::reader::web::layout::{SECURITY, WebPage, render};
@@ -60,11 +61,7 @@ async fn send(
     page: &WebPage,
     record: Record,
 ) -> Reply {
-    let mut more = HeaderMap::new();
-    for (name, value) in SECURITY {
-        let value = HeaderValue::from_static(value);
-        more.insert(HeaderName::from_static(name), value);
-    }
+    let mut more = constant_headers(&SECURITY);
     if let Some(seconds) = retry_after {
         more.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }

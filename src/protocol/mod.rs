@@ -30,6 +30,8 @@ mod strict;
 mod upload_form;
 
 pub use accept::Format;
+#[cfg(test)]
+pub use archive::zip_of;
 pub use archive::{
     ArchiveBounds, ArchiveFault, Around, CoreMetadataFields, DIRECTORY_WEIGHT, Examined,
     ReleaseMetadata, Unfit, ZipFault, examine, find_in_zip, has_startup_files, is_dist_info,

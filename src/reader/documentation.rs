@@ -213,23 +213,12 @@ fn content_type(path: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Cursor, Write as _};
-
     use serde_json::json;
 
     use super::*;
     use crate::db::FileFacts;
+    use crate::protocol::zip_of;
     use crate::reader::api::{House, release_file, text_of};
-
-    fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, content) in entries {
-            let options = zip::write::SimpleFileOptions::default();
-            archive.start_file(*name, options).unwrap();
-            archive.write_all(content).unwrap();
-        }
-        archive.finish().unwrap().into_inner()
-    }
 
     async fn document(house: &House, version: &str, zip: &[u8]) {
         let docs = FileFacts {

@@ -80,6 +80,7 @@ mod tests {
 
     use super::*;
     use crate::model::ProjectName;
+    use crate::protocol::archive::sample::zip_of;
     use crate::protocol::archive::sdist::archive_of;
 
     const BOUNDS: ArchiveBounds = ArchiveBounds::with_metadata(8 << 20);
@@ -88,16 +89,6 @@ mod tests {
 
     fn named(raw: &str) -> Filename {
         Filename::parse(raw, &ProjectName::parse("a").unwrap()).unwrap()
-    }
-
-    fn zip_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
-        let mut archive = zip::ZipWriter::new(Cursor::new(Vec::new()));
-        for (name, content) in entries {
-            let options = zip::write::SimpleFileOptions::default();
-            archive.start_file(*name, options).unwrap();
-            archive.write_all(content).unwrap();
-        }
-        archive.finish().unwrap().into_inner()
     }
 
     fn gzip_of(content: &[u8]) -> Vec<u8> {

@@ -5,8 +5,9 @@ use std::fs;
 
 use http::Method;
 
+use super::diff::run;
 use super::support::{
-    Client, FakeIndex, Fault, Got, Listed, Program, Project, Setup, Tool, Web, Wheel, command,
+    Client, FakeIndex, Fault, Got, Listed, Program, Project, Setup, Tool, Web, Wheel,
 };
 
 const BROWSER: (&str, &str) = (
@@ -250,13 +251,9 @@ fn a_link_that_leads_nowhere_is_a_fault_at_its_place() {
     ] {
         let yaml = format!("refusals:\n  ask: \"{link}\"\n");
         fs::write(folder.path().join("c.yaml"), yaml).unwrap();
-        let check = command()
-            .args(["check", "c.yaml"])
-            .current_dir(folder.path())
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&check.stdout) + String::from_utf8_lossy(&check.stderr);
+        let check = run(folder.path(), &["check", "c.yaml"]);
+        let said = check.out + &check.err;
         assert!(said.contains(&format!("c.yaml:2:8: {words}")), "{said}");
-        assert_eq!(check.status.code(), Some(1), "{said}");
+        assert_eq!(check.code, Some(1), "{said}");
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::diff::run;
 use super::support::{
     Answering, FakeIndex, FeedSource, Launch, Mood, Program, Project, Receiver, Setup, Told, Web,
     command, python,
@@ -328,12 +329,8 @@ fn check_knows_webhooks_and_shows_none_of_their_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let yaml = "notify:\n- { url: 'http://chat.example/T0-s3cret', secret_env: HOOK_SECRET, events: [refusal] }\n";
     fs::write(folder.path().join("c.yaml"), yaml).unwrap();
-    let check = command()
-        .args(["check", "c.yaml"])
-        .current_dir(folder.path())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&check.stdout) + String::from_utf8_lossy(&check.stderr);
+    let check = run(folder.path(), &["check", "c.yaml"]);
+    let said = check.out + &check.err;
     assert!(
         said.contains("c.yaml:2:10: url: not a URL that starts with https://"),
         "{said}"

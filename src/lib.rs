@@ -22,6 +22,7 @@ mod cli;
 mod clock;
 mod config;
 mod db;
+mod depot;
 mod devpi;
 mod exchange;
 mod feed;

@@ -30,6 +30,11 @@ pub mod exchange {
     };
 }
 
+/// Of `depot`.
+pub mod depot {
+    pub use crate::depot::{Deposited, Depot, DepotError, DepotKey};
+}
+
 /// Of `front`.
 pub mod front {
     pub use crate::front::Front;
@@ -64,10 +69,10 @@ pub mod listen {
 /// Of `model`.
 pub mod model {
     pub use crate::model::{
-        AuditLimits, CoreMetadata, DoorLimits, DoorName, Fault, FeedLimits, File, Filename, Hashes,
-        IndexName, Limits, Location, Login, ProjectName, ProjectState, Recall, Sha256, Timestamp,
-        UploadTime, UploadTimeSource, UpstreamLimits, Version, VersionSpecifiers, WorkLimits,
-        Yanked,
+        AuditLimits, BucketCredentials, BucketPlace, CoreMetadata, DoorLimits, DoorName, Fault,
+        FeedLimits, File, Filename, Hashes, IndexName, Limits, Location, Login, ProjectName,
+        ProjectState, Recall, Secret, Sha256, Timestamp, UploadTime, UploadTimeSource,
+        UpstreamLimits, Version, VersionSpecifiers, WorkLimits, Yanked,
     };
 }
 

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::app::data;
+use crate::app::house::{open_depot, store_of};
 use crate::app::lock::{DataLock, RESTORING};
 use crate::app::open_records::{RECORDS, existing_file, expect_folder};
 use crate::app::setup::Setup;
+use crate::app::streams::metrics;
 use crate::app::work::runtime;
 use crate::clock::Clock;
 use crate::db::RecordsFile;
@@ -27,12 +29,15 @@ pub fn backup(
 ) -> anyhow::Result<BackupReport> {
     let config = setup.load()?.config;
     let records = existing_file(&config, "cheesecloth backup")?;
+    let depot = open_depot(&config, &metrics()?)?;
+    let store = store_of(&config);
     let data = config.data;
     keep_apart(&data, folder)?;
     data::make_closed();
     let report = runtime()?.block_on(async {
         let backup = Backup {
-            store: Arc::new(FsStore::existing(&data)),
+            store: Arc::new(store),
+            depot,
             records: RecordsFile::of_data(&records).await?,
             now: Clock::system().now(),
             verify,

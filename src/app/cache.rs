@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::app::data;
-use crate::app::house::House;
+use crate::app::house::{House, open_depot, store_of};
 use crate::app::open_records::{OpenRecords, RECORDS, are_there};
 use crate::app::setup::Setup;
 use crate::app::streams::metrics;
@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::{NeededFile, RecordsFile, Snapshot};
 use crate::gateway::{Generations, Swept};
-use crate::model::IndexName;
+use crate::model::{IndexName, Sha256};
 use crate::moving::{HeldFile, OnProgress, VerifyKept, VerifyReport, list_held};
 use crate::policy::Policies;
 use crate::store::{FsStore, Holdings};
@@ -65,10 +65,20 @@ pub fn verify(
     let store = existing_store(config)?;
     data::make_closed();
     let needed = needed(config)?;
+    let (work, depot) = (runtime()?, open_depot(config, &metrics()?)?);
+    let in_depot = depot.map(|depot| {
+        let work = &work;
+        move |digest: Sha256| match work.block_on(depot.verify(digest)) {
+            Ok(true) => None,
+            Ok(false) => Some("it is missing from the depot".to_owned()),
+            Err(error) => Some(error.to_string()),
+        }
+    });
     let verify = VerifyKept {
         store: &store,
         needed: &needed,
         pace,
+        in_depot: in_depot.as_ref().map(|look| look as _),
     };
     Ok(verify.run(on_progress)?)
 }
@@ -100,7 +110,7 @@ fn existing_store(config: &Config) -> anyhow::Result<FsStore> {
     );
     // Not the same as being there: what is listed as empty must not be what may not be seen.
     std::fs::read_dir(data).with_context(|| format!("read {}", data.display()))?;
-    Ok(FsStore::existing(data))
+    Ok(store_of(config))
 }
 
 fn snapshot(config: &Config) -> anyhow::Result<Snapshot> {

@@ -23,6 +23,9 @@ const VERIFY_EVERY: Duration = Duration::from_hours(24);
 /// Time between two attempts to write while the records cannot be written.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
+/// However often what nobody needs is looked for, others get a turn between.
+const COLLECT_EVERY_MIN: Duration = Duration::from_millis(10);
+
 /// What the rounds are about.
 pub(super) struct Rounds {
     pub(super) flows: Arc<Flows>,
@@ -91,11 +94,57 @@ pub(super) async fn watch_records(records: Arc<dyn Db>, stop: Stop) {
     }
 }
 
+/// Asks now and then whether the depot answers, and more often while it does not, so that `/readyz` notices
+/// before a client does; and sends to it what is only here: once after the start, and after each time that
+/// it was away.
+pub(super) async fn watch_depot(flows: Arc<Flows>, stop: Stop) {
+    let Some(depot) = flows.core.depot.clone() else {
+        return;
+    };
+    let (mut since_asked, mut is_behind) = (EVERY, true);
+    loop {
+        if depot.trouble().is_some() || since_asked >= EVERY {
+            since_asked = Duration::ZERO;
+            // The outcome is noted, and logged when it changes.
+            is_behind |= depot.look().await.is_err();
+            if is_behind && depot.trouble().is_none() {
+                is_behind = !catch_up(&flows).await;
+            }
+            flows.deposits.note_serial().await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_AGAIN) => since_asked += LOOK_AGAIN,
+            () = stop.requested() => break,
+        }
+    }
+    flows.deposits.note_serial().await;
+}
+
+/// Sends what is only here to the depot, if that is ours; returns whether all of it went.
+async fn catch_up(flows: &Flows) -> bool {
+    if let Err(error) = flows.deposits.compare_records().await {
+        tracing::error!(%error, "nothing is sent to the depot");
+        return false;
+    }
+    match flows.deposits.send_waiting().await {
+        Ok(0) => true,
+        Ok(sent) => {
+            tracing::info!(files = sent, "what was only here is in the depot");
+            true
+        }
+        Err(error) => {
+            tracing::error!(%error, "what is only here is not in the depot yet");
+            false
+        }
+    }
+}
+
 /// Collects what the last process left behind, and from then on what was removed meanwhile, once it is
 /// as old as the time between two rounds.
-pub(super) async fn collect(flows: Arc<Flows>, every: Duration, stop: Stop) {
+pub(super) async fn collect(flows: Arc<Flows>, (age, every): (Duration, Duration), stop: Stop) {
+    let every = every.max(COLLECT_EVERY_MIN);
     loop {
-        match flows.garbage.collect(every).await {
+        match flows.garbage.collect(age).await {
             Ok(collected) if collected.files > 0 => tracing::info!(
                 files = collected.files,
                 bytes = collected.bytes,

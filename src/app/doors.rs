@@ -139,11 +139,17 @@ impl Doorway {
         };
         let (caches, records) = (Arc::clone(flows), Arc::clone(&self.records));
         let (journal, clock) = (Arc::clone(&self.journal), self.clock.clone());
-        let feeds = Arc::clone(&self.feeds);
+        let (feeds, depot) = (Arc::clone(&self.feeds), flows.core.depot.clone());
         let handler = MetricsDoor {
             metrics: self.metrics.clone(),
             ready: opened.ready.clone(),
-            lacking: move || (!records.is_writable()).then_some("the records cannot be written"),
+            lacking: move || match (records.is_writable(), &depot) {
+                (false, _) => Some("the records cannot be written"),
+                (true, Some(depot)) if depot.trouble().is_some() => {
+                    Some("the depot is not available")
+                }
+                (true, _) => None,
+            },
             measure: move || {
                 caches.report_state();
                 feeds.report();

@@ -15,7 +15,8 @@ use crate::app::{chores, data};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
-use crate::exchange::{Core, Generation, Settings};
+use crate::depot::{Depot, DepotError};
+use crate::exchange::{Core, ErrorKind, Generation, Settings};
 use crate::feed::{Keeper, KeeperParts};
 use crate::gateway::{Flows, Generations};
 use crate::journal::Journal;
@@ -62,11 +63,13 @@ impl House {
         let data = loaded.config.data.clone();
         data::own(&data)?;
         let clock = Clock::system();
-        let store = Arc::new(FsStore::open_metered(
-            &data,
-            loaded.config.cache.disk,
-            metrics.waits(WaitFor::Store),
-        )?);
+        let depot = open_depot(&loaded.config, &metrics)?;
+        let (disk, waits) = (loaded.config.cache.disk, metrics.waits(WaitFor::Store));
+        let mut store = FsStore::open_metered(&data, disk, waits)?;
+        if depot.is_some() {
+            store = store.before_a_depot();
+        }
+        let store = Arc::new(store);
         let open = OpenRecords::open(&work, &loaded.config, clock.now(), Some(&metrics))?;
         let records = Arc::clone(&open.records);
         let stored = Generations::stored(&work.block_on(records.directory())?);
@@ -103,6 +106,7 @@ impl House {
             in_force: Arc::new(generation).into(),
             settings: settings(&loaded.config, decoding, is_explaining),
             store: Arc::clone(&store),
+            depot,
             records: Arc::clone(&records),
             metrics: Arc::new(metrics.clone()),
             work: work.handle().clone(),
@@ -166,7 +170,9 @@ impl House {
         stop: &Stop,
     ) -> Chores {
         let (flows, store) = (Arc::clone(&self.flows), Arc::clone(&self.store));
-        let every = config.limits.own.collect_after;
+        let age = config.limits.own.collect_after;
+        let depot = config.depot.as_ref();
+        let every = depot.map_or(age, |depot| depot.collect_every);
         let rounds = chores::Rounds {
             flows: Arc::clone(&flows),
             store,
@@ -180,7 +186,10 @@ impl House {
         Chores([
             self.work
                 .spawn(chores::verify(verified, pace, stop.clone())),
-            self.work.spawn(chores::collect(flows, every, stop.clone())),
+            self.work
+                .spawn(chores::watch_depot(Arc::clone(&flows), stop.clone())),
+            self.work
+                .spawn(chores::collect(flows, (age, every), stop.clone())),
             self.work
                 .spawn(chores::watch_records(records, stop.clone())),
             self.work.spawn(rounds.run(stop.clone())),
@@ -202,15 +211,31 @@ impl House {
         self.work.shutdown_timeout(WORK_ENDS_WITHIN);
     }
 
-    /// Takes the records to serve from them, and checks that they and the files belong together before
-    /// either changes.
+    /// Takes the records to serve from them, and checks that they, the files and the depot belong together
+    /// before any of them changes.
     pub(super) fn take_records(&self, config: &Config, is_upgrade: bool) -> anyhow::Result<()> {
         self.hold_records(config, is_upgrade)?;
         if let Err(error) = self.work.block_on(self.flows.belonging.compare_records()) {
             // Tried again before anything is collected.
             tracing::error!(%error, "records and private files are not compared");
         }
-        Ok(())
+        self.take_depot()
+    }
+
+    /// Tries the depot out, and sees whose it is, before anything is served. One that cannot be reached now
+    /// does not keep the gateway from serving what is here; it is tried again until it can.
+    pub(super) fn take_depot(&self) -> anyhow::Result<()> {
+        let Some(depot) = &self.flows.core.depot else {
+            return Ok(());
+        };
+        match self.work.block_on(depot.try_out()) {
+            Err(DepotError::Unavailable { .. }) => return Ok(()),
+            tried => tried?,
+        }
+        match self.work.block_on(self.flows.deposits.compare_records()) {
+            Err(error) if matches!(error.kind, ErrorKind::Unavailable(_)) => Ok(()),
+            compared => Ok(compared?),
+        }
     }
 
     /// Finds healthy devpi-servers before the first request, and watches them from then on.
@@ -223,7 +248,25 @@ impl House {
 }
 
 /// The periodic tasks, for as long as they run.
-pub(super) struct Chores([JoinHandle<()>; 5]);
+pub(super) struct Chores([JoinHandle<()>; 6]);
+
+/// The bucket that holds uploaded files, if there is one; nothing is asked of it yet.
+pub(super) fn open_depot(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Depot>>> {
+    let Some(depot) = &config.depot else {
+        return Ok(None);
+    };
+    let opened = Depot::open(&depot.place, depot.grace, metrics.depot())?;
+    Ok(Some(Arc::new(opened)))
+}
+
+/// The existing store of a configuration, to be read beside a server.
+pub(super) fn store_of(config: &Config) -> FsStore {
+    let store = FsStore::existing(&config.data);
+    match config.depot {
+        Some(_) => store.before_a_depot(),
+        None => store,
+    }
+}
 
 /// The devpi-servers behind this gateway, if there are any.
 fn fleet_of(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Fleet>>> {

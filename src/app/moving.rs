@@ -73,6 +73,7 @@ pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Resul
     })?;
     if !check_only {
         house.hold_records(&config, false)?;
+        house.take_depot()?;
     }
     let now = house.clock.now();
     let importer = Importer {
@@ -103,6 +104,11 @@ pub fn import(start: &ImportStart, on_progress: OnProgress<'_>) -> anyhow::Resul
         accounts::open(&house.work, &house.records, &start.accounts, password, now)?;
     }
     house.work.block_on(house.flows.belonging.note_serial());
+    if let Err(error) = house.work.block_on(house.flows.deposits.send_waiting()) {
+        report.notes.push(format!(
+            "not all files are in the depot yet ({error}): the next start sends them"
+        ));
+    }
     account_for(&house, &config, &start.folder, &report)?;
     Ok(report)
 }
@@ -163,6 +169,7 @@ pub fn export(
     let house = House::build(runtime()?, metrics()?, &mut loaded, false, &mut find)?;
     let exporter = Exporter {
         store: Arc::clone(&house.store),
+        depot: house.flows.core.depot.clone(),
         records: Arc::clone(&house.records),
         declared: DeclaredIndex::all(&house.flows.core.generation().policies),
     };

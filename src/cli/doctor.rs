@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use tokio::runtime::Builder;
 use url::Url;
 
+use crate::app;
+use crate::app::Setup;
 use crate::cli::doctor_journal::of_journal;
 use crate::cli::output::{OutputOptions, code, say, say_json};
 use crate::cli::sources::{Sources, environment};
@@ -38,6 +40,9 @@ pub(super) struct DoctorOptions {
     /// of another index.
     #[arg(long)]
     journal: bool,
+    /// Try out the bucket that holds uploaded files, from this machine and as the server does at its start.
+    #[arg(long, conflicts_with_all = ["url", "journal"])]
+    depot: bool,
     /// How far back the journal is read.
     #[arg(long, value_name = "DURATION", default_value = "30d", value_parser = parse_duration)]
     since: Duration,
@@ -53,6 +58,9 @@ pub(super) fn run(options: &DoctorOptions) -> anyhow::Result<ExitCode> {
         return of_journal(&setup, options.since, options.output);
     }
     let folder = std::env::current_dir()?;
+    if options.depot {
+        return of_depot(&options.sources.setup(), options.output);
+    }
     let machine = Machine {
         env: &environment,
         folder,
@@ -106,6 +114,20 @@ pub(super) fn run(options: &DoctorOptions) -> anyhow::Result<ExitCode> {
         })?;
     }
     Ok(code(findings.is_empty()))
+}
+
+/// Whether the bucket can hold uploaded files.
+fn of_depot(setup: &Setup, output: OutputOptions) -> anyhow::Result<ExitCode> {
+    let (place, fault) = app::try_depot(setup)?;
+    if output.json {
+        say_json(&json!({ "depot": place, "finding": fault }))?;
+    } else {
+        say(&match &fault {
+            Some(fault) => format!("finding: {fault}"),
+            None => format!("{place} can hold uploaded files"),
+        })?;
+    }
+    Ok(code(fault.is_none()))
 }
 
 /// The index that an installer would ask first; its login is not known any more.

@@ -8,6 +8,7 @@
 
 mod address;
 mod built_in;
+mod depot;
 mod discover;
 mod door_document;
 mod door_sources;

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::depot::{DEPOT, DepotSources};
 use crate::config::door_document::LISTEN;
 use crate::config::door_sources::DoorSources;
 use crate::config::journal::{JOURNAL, JournalSources};
@@ -31,6 +32,8 @@ pub(super) const SERVER: &[YamlKey] = &[
         "what was delivered and refused, to whom: kept in a file of its own in the data folder"),
     key("records", Shape::Table(&[RECORDS]), "",
         "where records are kept, if not in the data folder"),
+    key("depot", Shape::Table(&[DEPOT]), "",
+        "where uploaded files are kept, if not on this machine's disk alone"),
     key("limits", Shape::Table(&[LIMIT_KEYS]), "", "what clients and upstreams may ask of the server"),
     key("log", Shape::Table(&[LOG]), "", "the log on stderr"),
     key("trusted_proxies", many::<Network>(), "",
@@ -112,6 +115,7 @@ pub(super) struct Server {
     pub(super) patience: Option<Placed<Duration>>,
     pub(super) journal: JournalSources,
     pub(super) records: RecordsSources,
+    pub(super) depot: DepotSources,
     pub(super) limits: Limits,
     pub(super) log_format: Option<Placed<LogStyle>>,
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
@@ -160,6 +164,9 @@ impl Server {
         }
         if let Some(node) = fields.node("records") {
             self.records.add(node, notes);
+        }
+        if let Some(node) = fields.node("depot") {
+            self.depot.add(node, notes);
         }
         if let Some(node) = fields.node("limits") {
             let fields = notes.fields(node, &[LIMIT_KEYS]);

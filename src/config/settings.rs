@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use url::Url;
 
+use crate::config::depot::{DepotConfig, DepotSources};
 use crate::config::doors::Doors;
 use crate::config::environment::{Environment, variable};
 use crate::config::journal::{JournalConfig, JournalSources};
@@ -29,6 +30,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// The URL of the PostgreSQL database that holds the records; `None` for a file in the data folder.
     pub records: Option<Secret>,
+    /// The bucket that holds uploaded files; `None` for the data folder alone.
+    pub depot: Option<DepotConfig>,
     /// What is kept of deliveries and refusals.
     pub journal: JournalConfig,
     /// Limits on clients and upstreams.
@@ -60,6 +63,7 @@ impl Config {
             ("data", self.data == after.data),
             ("cache", self.cache == after.cache),
             ("records", self.records == after.records),
+            ("depot", self.depot == after.depot),
             ("journal", self.journal == after.journal),
             ("limits", are_like(&self.limits, &after.limits)),
             ("log", self.log == after.log),
@@ -173,6 +177,7 @@ pub(super) fn resolve(
             patience: settled(server.patience, "cache.patience"),
         },
         records: server.records.settle(env, notes),
+        depot: resolve_depot(server.depot, env, notes),
         journal: resolve_journal(server.journal),
         limits: server.limits,
         log: settled(server.log_format, "log.format"),
@@ -216,6 +221,20 @@ fn resolve_journal(said: JournalSources) -> JournalConfig {
         clients: settled(said.clients, "journal.clients"),
         required: settled(said.required, "journal.required"),
     }
+}
+
+fn resolve_depot(
+    said: DepotSources,
+    env: Environment<'_>,
+    notes: &mut Notes,
+) -> Option<DepotConfig> {
+    let (grace, collect_every) = (said.grace.clone(), said.collect_every.clone());
+    let place = said.place(env, notes)?;
+    Some(DepotConfig {
+        place,
+        grace: settled(grace, "depot.grace"),
+        collect_every: settled(collect_every, "depot.collect_every"),
+    })
 }
 
 fn resolve_devpi(server: &Server, notes: &mut Notes) -> Option<DevpiConfig> {

@@ -1,6 +1,8 @@
 //! The foundation of every flow: the clock, the generation in force, settings, store, records, metrics
 //! and the runtime on which work continues after its client has left.
 
+mod deposit;
+
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use bytes::Bytes;
 use crate::cache::Flights;
 use crate::clock::Clock;
 use crate::db::{Db, FileRecord, FilesSince, Serial};
+use crate::depot::Depot;
 use crate::exchange::archives::Archives;
 use crate::exchange::context::{Context, Generation, Settings};
 use crate::exchange::error::{Error, ErrorKind, Flow};
@@ -22,6 +25,8 @@ use crate::model::{Hashes, IndexName, ProjectName, Sha256};
 use crate::store::{FsStore, Key, StoreError};
 use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier, UpstreamResult};
 use crate::upstream::UpstreamError;
+
+pub use deposit::depot_failed;
 
 /// The foundation of every flow. It knows none of them.
 #[derive(Debug)]
@@ -34,6 +39,8 @@ pub struct Core {
     pub settings: Settings,
     /// Keeps bytes.
     pub store: Arc<FsStore>,
+    /// Keeps uploaded bytes, if that is not the store alone.
+    pub depot: Option<Arc<Depot>>,
     /// Keeps records.
     pub records: Arc<dyn Db>,
     /// Counts.

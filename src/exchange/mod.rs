@@ -14,7 +14,7 @@ mod patience;
 mod refusal;
 mod reply;
 mod trouble;
-pub use self::core::Core;
+pub use self::core::{Core, depot_failed};
 pub use crate::store::{Failure, Growing, Readable, StoredFile};
 pub use crate::upstream::FleetBody;
 pub use archives::Archives;

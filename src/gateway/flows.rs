@@ -12,7 +12,7 @@ use crate::gateway::attachment::Attachments;
 use crate::gateway::decide::Tickets;
 use crate::gateway::file::Files;
 use crate::gateway::fill::{Fills, Wholes};
-use crate::gateway::garbage::Garbage;
+use crate::gateway::garbage::{Deposits, Garbage};
 use crate::gateway::held::HeldFiles;
 use crate::gateway::inquiry::Inquiries;
 use crate::gateway::learn::Learning;
@@ -56,6 +56,8 @@ pub struct Flows {
     pub attachments: Arc<Attachments>,
     /// Whether records and private files belong together.
     pub belonging: Arc<Belonging>,
+    /// The depot as a whole.
+    pub deposits: Arc<Deposits>,
     /// Private bytes that no record needs.
     pub garbage: Garbage,
     /// Reads what is kept.
@@ -80,7 +82,6 @@ impl Flows {
         let stacks = Stacks::new(core.clone(), mirrors.clone(), stages.clone(), budget.orders);
         let stacks = Arc::new(stacks);
         let pages = Arc::new(Pages::new(core.clone(), stacks.clone(), &budget));
-        let lists = Arc::new(Lists::new(core.clone(), names.clone()));
         let (at, said) = (core.clone(), mirrors.clone());
         let tickets = Tickets::new(at, said, (stacks.clone(), stages.clone()), budget.tickets);
         let tickets = Arc::new(tickets);
@@ -105,7 +106,7 @@ impl Flows {
         });
         let inquiries = Arc::new(Inquiries::new(sidecars.clone(), wholes, learning));
         let attachments = Arc::new(Attachments::new(core.clone(), held.clone(), stages.clone()));
-        let belonging = Arc::new(Belonging::new(core.clone()));
+        let (garbage, belonging, deposits) = garbage_of(&core, &small);
         let files = Files {
             core: core.clone(),
             small: small.clone(),
@@ -117,15 +118,16 @@ impl Flows {
             attachments: attachments.clone(),
         };
         Self {
+            lists: Arc::new(Lists::new(core.clone(), names.clone())),
             files: Arc::new(files),
-            garbage: Garbage::new(core.clone(), small.clone(), belonging.clone()),
+            garbage,
+            deposits,
             verification: Verification::new(core.clone(), held.clone()),
             names,
             mirrors,
             stages,
             stacks,
             pages,
-            lists,
             tickets,
             small,
             held,
@@ -222,4 +224,16 @@ impl Flows {
         let used = core.store.quota().used_bytes();
         core.metrics.cache_holds(Tier::Store, used);
     }
+}
+
+/// What may be removed, and the flows that know what may not.
+fn garbage_of(
+    core: &Arc<Core>,
+    small: &Arc<SmallFiles>,
+) -> (Garbage, Arc<Belonging>, Arc<Deposits>) {
+    let belonging = Arc::new(Belonging::new(core.clone()));
+    let deposits = Arc::new(Deposits::new(core.clone(), small.clone()));
+    let known = (belonging.clone(), deposits.clone());
+    let garbage = Garbage::new(core.clone(), small.clone(), known);
+    (garbage, belonging, deposits)
 }

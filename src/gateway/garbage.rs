@@ -5,6 +5,8 @@
 //!
 //! A client that is being answered keeps the bytes open and gets the rest of them.
 
+mod deposits;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -16,12 +18,15 @@ use crate::gateway::small::SmallFiles;
 use crate::model::{Sha256, Timestamp};
 use crate::store::Kept;
 
+pub use deposits::Deposits;
+
 /// Collects them, when there may be something to collect.
 #[derive(Debug)]
 pub struct Garbage {
     core: Arc<Core>,
     small: Arc<SmallFiles>,
     belonging: Arc<Belonging>,
+    deposits: Arc<Deposits>,
     is_suspected: AtomicBool,
 }
 
@@ -38,11 +43,16 @@ pub struct Collected {
 }
 
 impl Garbage {
-    pub fn new(core: Arc<Core>, small: Arc<SmallFiles>, belonging: Arc<Belonging>) -> Self {
+    pub fn new(
+        core: Arc<Core>,
+        small: Arc<SmallFiles>,
+        (belonging, deposits): (Arc<Belonging>, Arc<Deposits>),
+    ) -> Self {
         Self {
             core,
             small,
             belonging,
+            deposits,
             // It is unknown how the last process ended.
             is_suspected: AtomicBool::new(true),
         }
@@ -90,6 +100,10 @@ impl Garbage {
         self.belonging
             .set_aside(quarantine.as_ref(), set_aside.files, set_aside.bytes)
             .await?;
+        let removed = self.deposits.collect().await?;
+        collected.files += removed.objects;
+        collected.bytes += removed.bytes;
+        collected.held += removed.held;
         Ok(collected)
     }
 

@@ -5,6 +5,8 @@
 //! again and of a private one can be said what is wrong. A large one is sent while it is checked, and its
 //! end waits, as that of a file does which is still arriving.
 
+mod retrieval;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +18,8 @@ use crate::gateway::small::{Small, SmallFiles};
 use crate::model::File;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
 use crate::telemetry::{Damage, Permits, WaitFor};
+
+use retrieval::{Retrievals, Retrieved};
 
 /// Files checked at one time; each takes a core.
 const CHECKS_MAX: usize = 8;
@@ -55,16 +59,19 @@ impl<'a> About<'a> {
 pub struct HeldFiles {
     core: Arc<Core>,
     small: Arc<SmallFiles>,
+    retrievals: Arc<Retrievals>,
     checks: Mutex<HashMap<Key, Arc<Growing>>>,
     check_turns: Permits,
 }
 
 impl HeldFiles {
     pub fn new(core: Arc<Core>, small: Arc<SmallFiles>) -> Self {
+        let retrievals = Arc::new(Retrievals::new(core.clone()));
         let check_turns = Permits::new(CHECKS_MAX, core.metrics.waits(WaitFor::Checks));
         Self {
             core,
             small,
+            retrievals,
             checks: Mutex::default(),
             check_turns,
         }
@@ -84,13 +91,13 @@ impl HeldFiles {
             Held::Here(content) => Ok(Some(content)),
             Held::Absent if !self.is_lost(key).await? => Ok(None),
             Held::Absent => {
-                let healed = self.healed(key).await;
-                if healed.is_none() {
+                let found = self.found_elsewhere(key, about).await?;
+                if found.is_none() {
                     self.lost(key);
                 }
-                Ok(healed)
+                Ok(found)
             }
-            Held::Damaged(why) => match self.healed(key).await {
+            Held::Damaged(why) => match self.found_elsewhere(key, about).await? {
                 Some(content) => Ok(Some(content)),
                 None => missing(key, about, &why),
             },
@@ -181,6 +188,41 @@ impl HeldFiles {
         match (key, key.sha256()) {
             (Key::PrivateFile(_), Some(digest)) => self.core.is_needed(&digest).await,
             _ => Ok(false),
+        }
+    }
+
+    /// The same bytes, kept here as another's or in the depot.
+    async fn found_elsewhere(
+        self: &Arc<Self>,
+        key: &Key,
+        about: About<'_>,
+    ) -> Result<Option<Content>, Error> {
+        if let Some(healed) = self.healed(key).await {
+            return Ok(Some(healed));
+        }
+        let Key::PrivateFile(digest) = key else {
+            return Ok(None);
+        };
+        match self.retrievals.retrieve(*digest, about).await? {
+            Retrieved::Absent => return Ok(None),
+            Retrieved::Here => {}
+            Retrieved::Arriving(growing) => match growing.readable(0).await {
+                Readable::Until(_) => return Ok(Some(Content::Growing(growing))),
+                Readable::Complete(_) => {}
+                Readable::Failed(failure) => {
+                    let message = format!("{} did not come from the depot: {failure}", about.name);
+                    return Err(Error::new(ErrorKind::Unavailable(Some(1)), message));
+                }
+            },
+        }
+        match self.held_as_it_is(key, about).await? {
+            Held::Here(content) => Ok(Some(content)),
+            Held::Absent | Held::Damaged(_) => {
+                let name = about.name;
+                Err(Error::busy(format_args!(
+                    "{name} comes and goes; try again"
+                )))
+            }
         }
     }
 

@@ -53,6 +53,7 @@ pub async fn core(
         in_force: Arc::new(generation).into(),
         settings,
         store: Arc::new(FsStore::open(&folder.join("store"), 1 << 30).unwrap()),
+        depot: None,
         records: Arc::new(database),
         metrics: Arc::new(Metrics::register(Registry::new(), "0").unwrap()),
         work: tokio::runtime::Handle::current(),

@@ -230,6 +230,7 @@ impl Sidecars {
         let filename = grant.file.item().filename.clone();
         // Stored behind the answer: nobody needs to wait for the disk.
         tokio::task::spawn_blocking(move || {
+            let kept_at = store.cached(&kept_at).unwrap_or(kept_at);
             if let Err(error) = store.put_small(&kept_at, &kept) {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
             }
@@ -241,11 +242,18 @@ impl Sidecars {
         cx: &Context,
         grant: &Grant,
     ) -> Result<Bytes, Missing> {
+        let stated_of_it = stated(grant.file.item());
+        let deposited = self
+            .core
+            .deposited_metadata(grant.metadata_key(), &stated_of_it);
+        if let Some(bytes) = deposited.await {
+            return Ok(bytes);
+        }
         let bytes = match self.metadata_of_held(grant).await? {
             Some(bytes) => bytes,
             None => self.metadata_from_upstream(cx, grant).await?,
         };
-        let checked = check(&bytes, &stated(grant.file.item()));
+        let checked = check(&bytes, &stated_of_it);
         let differs = |why| Missing::Ever(format!("it is not what is stated of it: {why}"));
         checked.map(|_| bytes).map_err(differs)
     }

@@ -5,6 +5,7 @@
 
 mod address;
 mod ascii;
+mod depot;
 mod digest;
 mod door;
 mod file;
@@ -30,6 +31,7 @@ mod webhook;
 
 pub use address::{Reach, client_network};
 pub use ascii::to_ascii;
+pub use depot::{BucketCredentials, BucketPlace};
 pub use digest::{CUT_SHA256, Hashes, Sha256};
 pub use door::DoorName;
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};

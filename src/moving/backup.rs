@@ -12,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::db::{NeededFile, RecordsFile};
+use crate::depot::Depot;
 use crate::model::{Sha256, Timestamp};
 use crate::moving::copying::Copying;
 use crate::moving::folder::{close, make_folder, must_be_empty, own_file};
@@ -24,6 +25,8 @@ use crate::store::FsStore;
 pub struct Backup {
     /// Where the bytes are.
     pub store: Arc<FsStore>,
+    /// Has what is not there, where that is a cache before it.
+    pub depot: Option<Arc<Depot>>,
     /// Where the records are.
     pub records: RecordsFile,
     /// The time of the backup.
@@ -53,6 +56,7 @@ impl Backup {
         let _held = self.store.hold_all()?;
         let (mut manifest, needed) = self.copy_records(folder, before.as_ref()).await?;
         let copying = Copying {
+            depot: self.depot.clone(),
             from: Arc::clone(&self.store),
             to: Arc::clone(&target),
             verify: self.verify,

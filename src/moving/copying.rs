@@ -4,10 +4,12 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use tokio::task::spawn_blocking;
 
 use crate::db::NeededFile;
+use crate::depot::{Depot, DepotError, DepotKey};
 use crate::model::{Hashes, Sha256};
 use crate::moving::report::{MovingError, OnProgress, Progress};
 use crate::moving::take::{broken, pour};
@@ -24,6 +26,8 @@ const METADATA_BYTES_MAX: u64 = 1 << 30;
 pub struct Copying {
     pub from: Arc<FsStore>,
     pub to: Arc<FsStore>,
+    /// Has what `from` does not, where that is a cache before it.
+    pub depot: Option<Arc<Depot>>,
     /// Read what is already there, too.
     pub verify: bool,
 }
@@ -91,7 +95,7 @@ impl Copying {
             return Ok(Ok(false));
         }
         let Some(stored) = self.from.open_file(&Key::PrivateFile(file.sha256))? else {
-            return Ok(Err("its bytes are missing".to_owned()));
+            return self.out_of_depot(file).await;
         };
         if stored.len() != file.size {
             let found = stored.len();
@@ -106,6 +110,34 @@ impl Copying {
             Ok(()) => Ok(Ok(true)),
             Err(MovingError::Store(StoreError::Integrity { why, .. })) => {
                 Ok(Err(format!("its bytes are damaged: {why}")))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn out_of_depot(&self, file: &NeededFile) -> Result<Result<bool, String>, MovingError> {
+        let missing = || Ok(Err("its bytes are missing".to_owned()));
+        let Some(depot) = &self.depot else {
+            return missing();
+        };
+        let broken = |error: DepotError| MovingError::Broken(error.to_string());
+        let got = depot.get(DepotKey::File(file.sha256)).await;
+        let Some(mut object) = got.map_err(broken)? else {
+            return missing();
+        };
+        let (promised, size) = (Hashes::sha256_only(file.sha256), file.size);
+        let mut draft = self.to.draft(&file.name, promised, Some(size), size)?;
+        let brought = async {
+            while let Some(piece) = object.next().await.map_err(broken)? {
+                draft.write(piece).await?;
+            }
+            draft.finish(Key::PrivateFile).await?;
+            Ok(())
+        };
+        match brought.await {
+            Ok(()) => Ok(Ok(true)),
+            Err(MovingError::Store(StoreError::Integrity { why, .. })) => {
+                Ok(Err(format!("its bytes in the depot are damaged: {why}")))
             }
             Err(error) => Err(error),
         }
@@ -131,6 +163,15 @@ impl Copying {
         Ok(())
     }
 
+    async fn deposited_metadata(&self, wheel: Sha256, digest: Sha256) -> Option<Bytes> {
+        let read = self
+            .depot
+            .as_ref()?
+            .metadata(wheel, METADATA_BYTES_MAX)
+            .await;
+        read.ok()?.filter(|text| Sha256::of(text) == digest)
+    }
+
     async fn metadata(
         &self,
         wheel: Sha256,
@@ -138,6 +179,7 @@ impl Copying {
     ) -> Result<Result<bool, String>, MovingError> {
         let copying = self.clone();
         let key = Key::PrivateMetadata(wheel);
+        let deposited = self.deposited_metadata(wheel, digest).await;
         let work = move || -> Result<Result<bool, String>, StoreError> {
             let known = Hashes::sha256_only(digest);
             let read = |store: &FsStore| match store.read_known(&key, METADATA_BYTES_MAX, &known) {
@@ -147,7 +189,7 @@ impl Copying {
             if read(&copying.to)?.is_some() {
                 return Ok(Ok(false));
             }
-            let Some(text) = read(&copying.from)? else {
+            let Some(text) = read(&copying.from)?.or(deposited) else {
                 return Ok(Err("its metadata is missing or damaged".to_owned()));
             };
             copying.to.put_small(&key, &text)?;

@@ -7,13 +7,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sha2::Digest as _;
+use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
 use crate::db::{Db, FileFacts, FileRecord, FileRole, IndexContent, ProjectContent, Snapshot};
+use crate::depot::{Depot, DepotError, DepotKey};
 use crate::devpi::{DeclaredIndex, IndexSettings};
 use crate::model::{IndexName, Sha256};
 use crate::moving::document::{DataIndex, IndexEntry, Object, OurIndex};
@@ -31,6 +34,8 @@ const CHUNK: usize = 1 << 17;
 pub struct Exporter {
     /// Where the bytes are.
     pub store: Arc<FsStore>,
+    /// Has what is not there, where that is a cache before it.
+    pub depot: Option<Arc<Depot>>,
     /// Where the records are.
     pub records: Arc<dyn Db>,
     /// The indexes that YAML declares.
@@ -212,12 +217,9 @@ impl Writing<'_> {
     fn copy(&self, facts: &FileFacts, path: &str) -> Result<Option<String>, MovingError> {
         let key = Key::PrivateFile(facts.sha256);
         let Some(kept) = self.exporter.store.open_file(&key)? else {
-            return Ok(Some("its bytes are not in the store".to_owned()));
+            return self.copy_deposited(facts, path);
         };
-        let path = self.folder.join(path);
-        if let Some(folder) = path.parent() {
-            make_folder(folder)?;
-        }
+        let path = self.place(path)?;
         let mut file = create(&path)?;
         let (mut source, mut hasher) = (kept.file(), sha2::Sha256::new());
         let mut chunk = vec![0; CHUNK];
@@ -240,6 +242,47 @@ impl Writing<'_> {
                 found.to_hex()
             )
         }))
+    }
+
+    /// The same for bytes that are in the depot only.
+    fn copy_deposited(&self, facts: &FileFacts, path: &str) -> Result<Option<String>, MovingError> {
+        let Some(depot) = &self.exporter.depot else {
+            return Ok(Some("its bytes are not in the store".to_owned()));
+        };
+        let path = self.place(path)?;
+        let broken = |error: DepotError| MovingError::Broken(error.to_string());
+        let copied = async {
+            let got = depot.get(DepotKey::File(facts.sha256)).await;
+            let Some(mut object) = got.map_err(broken)? else {
+                return Ok::<_, MovingError>(None);
+            };
+            let (mut file, mut hasher) = (create(&path)?, sha2::Sha256::new());
+            while let Some(piece) = object.next().await.map_err(broken)? {
+                hasher.update(&piece);
+                file.write_all(&piece)
+                    .map_err(MovingError::io("write", &path))?;
+            }
+            file.sync_data().map_err(MovingError::io("write", &path))?;
+            Ok(Some(Sha256::from_bytes(hasher.finalize().into())))
+        };
+        let work = Handle::current();
+        let copied = block_in_place(|| work.block_on(copied))?;
+        Ok(match copied {
+            Some(found) if found == facts.sha256 => None,
+            Some(found) => Some(format!(
+                "its bytes in the depot are damaged, their sha256 is {found}"
+            )),
+            None => Some("its bytes are missing from the depot".to_owned()),
+        })
+    }
+
+    /// A path in the export, in a folder that exists.
+    fn place(&self, path: &str) -> Result<PathBuf, MovingError> {
+        let path = self.folder.join(path);
+        if let Some(folder) = path.parent() {
+            make_folder(folder)?;
+        }
+        Ok(path)
     }
 
     /// Writes the index of everything, and removes the mark of an incomplete export.

@@ -215,6 +215,7 @@ async fn everything_that_is_recorded_comes_back() {
 
     let exporter = Exporter {
         store: Arc::clone(&here.store),
+        depot: None,
         records: Arc::clone(&here.records),
         declared: BTreeMap::new(),
     };

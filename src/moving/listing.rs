@@ -7,7 +7,7 @@ use crate::db::Snapshot;
 use crate::model::{IndexName, ProjectName, Sha256};
 use crate::moving::report::MovingError;
 use crate::page::read_stored;
-use crate::store::{CopyPath, FsStore, StoreError};
+use crate::store::{CopyPath, FsStore, Key, StoreError};
 
 /// One file that is held, under one of its names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,7 +68,7 @@ pub fn list_held(
     for index in mirrors {
         of_mirror(store, index, &mut kept, &mut rows)?;
     }
-    of_stages(records, &mut kept, &mut rows);
+    of_stages(store, records, &mut kept, &mut rows);
     let key = |row: &HeldFile| {
         let project = row
             .project
@@ -140,12 +140,15 @@ fn of_mirror(
 }
 
 /// The files of stages, test results and documentation included.
-fn of_stages(records: &Snapshot, kept: &mut Kept, rows: &mut Vec<HeldFile>) {
+fn of_stages(store: &FsStore, records: &Snapshot, kept: &mut Kept, rows: &mut Vec<HeldFile>) {
     for content in &records.contents {
         for project in &content.projects {
             for file in &project.record.files {
                 let sha256 = file.facts.sha256;
-                let Some(on_disk) = kept.get_mut(&(sha256, true)) else {
+                // Before a depot it may lie among what can be evicted.
+                let is_cached = store.cached(&Key::PrivateFile(sha256)).is_some()
+                    && !kept.contains_key(&(sha256, true));
+                let Some(on_disk) = kept.get_mut(&(sha256, !is_cached)) else {
                     continue;
                 };
                 on_disk.is_named = true;
@@ -166,7 +169,6 @@ fn of_stages(records: &Snapshot, kept: &mut Kept, rows: &mut Vec<HeldFile>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Key;
 
     #[test]
     fn what_no_page_names_is_listed_by_its_digest() {

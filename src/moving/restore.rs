@@ -62,6 +62,7 @@ impl Restore {
         let needed = records.files().await?;
         records.close().await;
         let copying = Copying {
+            depot: None,
             from: Arc::new(FsStore::existing(folder)),
             to: Arc::clone(&self.store),
             verify: true,

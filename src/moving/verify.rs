@@ -61,7 +61,6 @@ pub struct VerifyReport {
 }
 
 /// What is to be read, and how.
-#[derive(Debug)]
 pub struct VerifyKept<'a> {
     /// Where the bytes are.
     pub store: &'a FsStore,
@@ -69,7 +68,12 @@ pub struct VerifyKept<'a> {
     pub needed: &'a [NeededFile],
     /// Bytes a second; `None` for as fast as the disk can.
     pub pace: Option<u64>,
+    /// Reads what the depot has of a file, and says what is wrong with it; `None` without a depot.
+    pub in_depot: Option<LookInDepot<'a>>,
 }
+
+/// Reads what the depot has of a file, and says what is wrong with it.
+type LookInDepot<'a> = &'a dyn Fn(Sha256) -> Option<String>;
 
 impl VerifyKept<'_> {
     /// Reads everything, uploaded files first.
@@ -113,6 +117,12 @@ impl VerifyKept<'_> {
             .iter()
             .filter(|file| !seen.contains(&file.sha256))
         {
+            if let Some(look) = self.in_depot {
+                self.rest_after(file.size);
+                report.damaged.extend(self.deposited(look, file));
+                self.count(file.size, &mut report, &mut progress, on_progress);
+                continue;
+            }
             report.damaged.extend(self.missing(file)?);
         }
         Ok(report)
@@ -232,6 +242,18 @@ impl VerifyKept<'_> {
         Ok(())
     }
 
+    /// What a record needs, and the depot has otherwise or not at all.
+    fn deposited(&self, look: LookInDepot<'_>, file: &NeededFile) -> Option<DamagedFile> {
+        Some(DamagedFile {
+            what: look(file.sha256)?,
+            path: Key::PrivateFile(file.sha256).path().display().to_string(),
+            private: true,
+            name: Some(file.name.clone()),
+            sha256: Some(file.sha256.to_hex()),
+            remedy: Remedy::Kept,
+        })
+    }
+
     /// What a record needs and the disk does not have.
     fn missing(&self, file: &NeededFile) -> Result<Option<DamagedFile>, StoreError> {
         let key = Key::PrivateFile(file.sha256);
@@ -313,6 +335,7 @@ mod tests {
         let verify = VerifyKept {
             store: &store,
             needed: &needed,
+            in_depot: None,
             pace: None,
         };
         let last = std::sync::Mutex::new(Progress::default());

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{Hashes, IndexName, Sha256};
+use crate::model::{Hashes, Sha256};
 use crate::store::contents::{Contents, digest_of};
 use crate::store::draft::Draft;
 use crate::store::error::StoreError;
@@ -33,6 +33,8 @@ use crate::telemetry::WaitMeter;
 #[derive(Debug)]
 pub struct FsStore {
     pub(super) tree: Arc<Tree>,
+    /// Whether uploaded bytes are in a depot, and here as in a cache.
+    pub(super) is_cache: bool,
 }
 
 /// A complete file that is held.
@@ -127,7 +129,10 @@ impl FsStore {
         let doing = || format!("open the store in {}", root.display());
         let tree = Tree::open(root, disk_bytes_max, meter);
         let tree = Arc::new(tree.map_err(|error| StoreError::io(doing(), error))?);
-        Ok(Self { tree })
+        Ok(Self {
+            tree,
+            is_cache: false,
+        })
     }
 
     /// An existing store, to be read while a server uses it, or on a read-only medium: nothing is
@@ -135,7 +140,10 @@ impl FsStore {
     #[must_use]
     pub fn existing(root: &Path) -> Self {
         let tree = Arc::new(Tree::existing(root));
-        Self { tree }
+        Self {
+            tree,
+            is_cache: false,
+        }
     }
 
     /// What counts and evicts.
@@ -155,7 +163,12 @@ impl FsStore {
     /// # Errors
     /// When the disk fails; absence is `None`.
     pub fn open_file(&self, key: &Key) -> Result<Option<StoredFile>, StoreError> {
-        let opened = self.open_by(key, |path| File::open(path))?;
+        let mut opened = self.open_by(key, |path| File::open(path))?;
+        if opened.is_none()
+            && let Some(cached) = self.cached(key)
+        {
+            opened = self.open_by(&cached, |path| File::open(path))?;
+        }
         if opened.is_some() {
             self.touch(key);
         }
@@ -234,8 +247,10 @@ impl FsStore {
     /// Notes that what is kept under a key was requested, even if it was answered from memory: popular
     /// files must not be the first to be evicted.
     pub fn touch(&self, key: &Key) {
-        if key.is_evictable() {
-            self.tree.quota.touch(key);
+        match self.cached(key) {
+            Some(cached) => self.tree.quota.touch(&cached),
+            None if key.is_evictable() => self.tree.quota.touch(key),
+            None => {}
         }
     }
 
@@ -382,23 +397,6 @@ impl FsStore {
             bytes_max,
             is_upload: true,
         })
-    }
-
-    /// Removes the pages, lists and learned facts of a mirror that has another upstream now; blocking.
-    ///
-    /// # Errors
-    /// When the disk fails.
-    pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
-        for folder in Key::folders_of(index) {
-            match std::fs::remove_dir_all(self.tree.root.join(&folder)) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    let doing = format!("remove {}", folder.display());
-                    return Err(StoreError::io(doing, error));
-                }
-                Ok(()) | Err(_) => {}
-            }
-        }
-        Ok(())
     }
 }
 

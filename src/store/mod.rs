@@ -5,6 +5,7 @@
 //! Opening a store costs the same however much it holds.
 
 mod aside;
+mod cached;
 mod check;
 mod closed;
 mod contents;

@@ -9,6 +9,23 @@ use crate::store::key::Key;
 use crate::store::tree::is_absence;
 
 impl FsStore {
+    /// Removes the pages, lists and learned facts of a mirror that has another upstream now; blocking.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn remove_pages(&self, index: &IndexName) -> Result<(), StoreError> {
+        for folder in Key::folders_of(index) {
+            match std::fs::remove_dir_all(self.tree.root.join(&folder)) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    let doing = format!("remove {}", folder.display());
+                    return Err(StoreError::io(doing, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The projects of a mirror whose pages are held; blocking. One whose name is too long for a file's is
     /// left out.
     ///

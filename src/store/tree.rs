@@ -122,6 +122,21 @@ impl Tree {
         self.sync_folders_of(key)
     }
 
+    /// Moves what is under a key that nobody counts to one that the quota counts; returns whether there was
+    /// something.
+    pub(super) fn move_to(&self, from: &Key, to: &Key) -> io::Result<bool> {
+        let (from, to) = (self.path(from), self.path(to));
+        make_folder_of(&to)?;
+        let _changing = self.meter.lock(&self.changing);
+        let Some(after) = length(&from)? else {
+            return Ok(false);
+        };
+        let before = length(&to)?.unwrap_or(0);
+        std::fs::rename(&from, &to)?;
+        self.quota.replaced(before, after);
+        Ok(true)
+    }
+
     /// Removes what is under a key; returns whether there was something.
     pub(super) fn remove(&self, key: &Key) -> io::Result<bool> {
         let path = self.path(key);

@@ -113,6 +113,10 @@ metrics! {
         "How often everything that is kept was read again.");
     records_writable: new.gauge("records_writable",
         "1 while records can be written, 0 while their disk is full or fails.");
+    depot_reachable: new.gauge("depot_reachable",
+        "1 while the depot answers as it should, 0 while it does not; 1 without a depot.");
+    depot_requests: new.counters("depot_requests_total",
+        "Requests to the depot, by what was asked and how it went.", &["request", "result"]);
     feed_age: new.gauges("advisory_feed_age_seconds",
         "Seconds since the source of a feed of advisories last confirmed what is held; -1 while nothing is.", &["feed"]);
     feed_stale: new.gauges("advisory_feed_stale",

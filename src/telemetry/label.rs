@@ -102,6 +102,34 @@ labels! {
         Invalid = "invalid",
     }
 
+    /// What is asked of the depot.
+    DepotRequest {
+        /// To keep an object.
+        Put = "put",
+        /// To send an object.
+        Get = "get",
+        /// Whether there is an object, and how long it is.
+        Head = "head",
+        /// To remove an object.
+        Remove = "remove",
+        /// To list objects.
+        List = "list",
+        /// To show that it is fit to hold anything.
+        Trial = "trial",
+    }
+
+    /// The outcome of asking the depot.
+    DepotResult {
+        /// It did what was asked.
+        Done = "done",
+        /// There is no such object.
+        Absent = "absent",
+        /// It could not be reached, or refused.
+        Failed = "failed",
+        /// What it sent, or holds, is not what its key says.
+        Wrong = "wrong",
+    }
+
     /// The outcome of a request to a devpi-server behind the gateway.
     ServerResult {
         /// It answered, whatever the answer.
@@ -156,6 +184,8 @@ labels! {
         Uploads = "uploads",
         /// A place for a fetch from an upstream (`limits.fills`).
         Fills = "fills",
+        /// A place for a fetch from the depot.
+        Depot = "depot",
         /// Room to unpack and read an answer or an archive (`limits.decoding`).
         Decoding = "decoding",
         /// A place for a connection (`limits.connections`).

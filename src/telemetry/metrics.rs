@@ -12,6 +12,7 @@ use prometheus::{Error, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use crate::model::DoorName;
 use crate::telemetry::declared::Declared;
+use crate::telemetry::depot::DepotMetrics;
 use crate::telemetry::devpi::ServerMetrics;
 use crate::telemetry::feed::FeedMetrics;
 use crate::telemetry::journal::JournalMetrics;
@@ -66,6 +67,7 @@ impl Metrics {
         let all = Declared::register(&registry)?;
         all.build.with_label_values(&[version]).set(1);
         all.reload_successful.set(1);
+        all.depot_reachable.set(1);
         // Shown from the start, so that the first of a kind shows as a rise.
         for kind in Damage::ALL {
             all.damage.with_label_values(&[kind.label()]);
@@ -109,6 +111,12 @@ impl Metrics {
     #[must_use]
     pub fn feeds(&self) -> FeedMetrics {
         FeedMetrics::of(&self.all)
+    }
+
+    /// The numbers of the depot.
+    #[must_use]
+    pub fn depot(&self) -> DepotMetrics {
+        DepotMetrics::of(&self.all)
     }
 
     /// The numbers of one devpi-server; `server` is the address in the operator's file.

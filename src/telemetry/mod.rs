@@ -8,6 +8,7 @@ mod access;
 mod audit;
 mod cut;
 mod declared;
+mod depot;
 mod devpi;
 mod event;
 mod feed;
@@ -31,14 +32,15 @@ mod waits;
 pub use access::{AccessLine, AccessLog};
 pub use audit::{AuditLog, Hearing};
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
+pub use depot::DepotMetrics;
 pub use devpi::ServerMetrics;
 pub use event::{AuditEvent, as_text};
 pub use feed::FeedMetrics;
 pub use gathered::thread_number;
 pub use journal::JournalMetrics;
 pub use label::{
-    AuditKind, CacheKind, Damage, FeedResult, Label, LabelSet, LookUp, Mode, PostResult,
-    ServerResult, Staleness, Tier, TurnedAway, UpstreamResult, WaitFor,
+    AuditKind, CacheKind, Damage, DepotRequest, DepotResult, FeedResult, Label, LabelSet, LookUp,
+    Mode, PostResult, ServerResult, Staleness, Tier, TurnedAway, UpstreamResult, WaitFor,
 };
 pub(crate) use labels::labels;
 pub use logging::{LogFormat, init_logging};

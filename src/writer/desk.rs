@@ -113,6 +113,11 @@ impl Writer {
         publication: &Publication,
         (kind, file): (AuditKind, Option<&str>),
     ) -> Result<Published, Refusal> {
+        for facts in &publication.files {
+            let deposited = self.flows.core.deposit(facts.sha256).await;
+            // Bytes whose record is not written are nobody's.
+            deposited.inspect_err(|_| self.flows.garbage.suspect())?;
+        }
         let cause = caller.cause(self.now());
         let published = self.flows.core.records.publish(&cause, publication).await;
         self.settle(&published).await;

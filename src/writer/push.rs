@@ -17,7 +17,7 @@ use crate::exchange::Reply;
 use crate::model::IndexName;
 use crate::page::entry_path;
 use crate::policy::Index;
-use crate::store::{Hold, Key};
+use crate::store::Hold;
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;
@@ -187,7 +187,7 @@ impl Writer {
         for facts in &files {
             holds.push(self.hold(facts.sha256).await?);
             // Deleted from the source meanwhile, and collected before it was held.
-            if !self.flows.core.is_kept(&Key::PrivateFile(facts.sha256))? {
+            if !self.flows.core.has_bytes(facts.sha256).await? {
                 return Ok(None);
             }
         }

@@ -2,6 +2,7 @@
 //! (docs/protocol/devpi.md §2.2) with the words in the status line, where people read them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ACCEPT, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -10,7 +11,7 @@ use maud::{DOCTYPE, html};
 use serde_json::json;
 
 use crate::devpi::{ApiAnswer, Refusal, RefusalStyle};
-use crate::exchange::{Body, Error, Record, Reply, Route, reply_head};
+use crate::exchange::{Body, Error, ErrorKind, Record, Reply, Route, reply_head};
 use crate::protocol::{Audience, devpi_message, reason_phrase};
 use crate::store::StoreError;
 
@@ -134,7 +135,11 @@ impl From<StoreError> for Refusal {
 /// What a flow of the reading half could not do.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        Self::api(error.kind.status(), error.message)
+        let refusal = Self::api(error.kind.status(), error.message);
+        let ErrorKind::Unavailable(Some(seconds)) = error.kind else {
+            return refusal;
+        };
+        refusal.after(Duration::from_secs(u64::from(seconds)))
     }
 }
 

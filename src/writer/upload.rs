@@ -246,6 +246,7 @@ impl Upload {
         let (flows, key) = (&self.writer.flows, Key::PrivateFile(digest));
         let _held = self.writer.hold(digest).await?;
         draft.finish(Key::PrivateFile).await?;
+        flows.core.deposit_again(digest).await?;
         flows.small.forget(&key);
         Ok(())
     }

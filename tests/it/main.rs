@@ -22,6 +22,7 @@ mod crash;
 mod decoding;
 mod deploy;
 mod deployments;
+mod depot;
 mod devpi_options;
 mod devpi_suite;
 mod devpi_words;

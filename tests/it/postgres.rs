@@ -15,7 +15,7 @@ const STAGE: &str = "team/stage";
 /// Lets anonymous clients upload, so that a test needs no login.
 const INDEXES: &str = "indexes:\n  team/stage: { acl_upload: [':ANONYMOUS:'] }\n";
 
-fn wait_for<T>(what: impl Future<Output = T>) -> T {
+pub(crate) fn wait_for<T>(what: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     runtime.enable_all().build().unwrap().block_on(what)
 }

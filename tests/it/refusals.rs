@@ -89,7 +89,8 @@ fn choice(tool: Tool, index: &str) -> String {
         | Tool::Setuptools
         | Tool::DevpiSuite
         | Tool::DevpiServer
-        | Tool::Playwright => {
+        | Tool::Playwright
+        | Tool::S3 => {
             panic!("{} chooses no versions", tool.name())
         }
     };

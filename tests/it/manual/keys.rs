@@ -8,7 +8,7 @@ use super::super::support::command;
 use super::{none, read};
 
 /// Keys whose own keys are written with their name and a dot.
-const DOTTED: [&str; 4] = ["postgres", "tls", "keep_last_good", "given"];
+const DOTTED: [&str; 5] = ["postgres", "s3", "tls", "keep_last_good", "given"];
 
 /// A row: key, default, words.
 type Row = [String; 3];

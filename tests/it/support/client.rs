@@ -76,7 +76,8 @@ impl Client {
             | Tool::Setuptools
             | Tool::DevpiSuite
             | Tool::DevpiServer
-            | Tool::Playwright => {}
+            | Tool::Playwright
+            | Tool::S3 => {}
         }
         self
     }
@@ -152,7 +153,8 @@ impl Client {
             | Tool::Setuptools
             | Tool::DevpiSuite
             | Tool::DevpiServer
-            | Tool::Playwright => {
+            | Tool::Playwright
+            | Tool::S3 => {
                 panic!("{} has no install of single requirements", self.tool.name())
             }
         };
@@ -211,7 +213,8 @@ impl Client {
             | Tool::Setuptools
             | Tool::DevpiSuite
             | Tool::DevpiServer
-            | Tool::Playwright => {}
+            | Tool::Playwright
+            | Tool::S3 => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

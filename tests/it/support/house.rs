@@ -173,6 +173,7 @@ impl House {
             in_force: Arc::new(generation(1, policies, fleet.as_ref())).into(),
             settings,
             store: Arc::clone(&store),
+            depot: None,
             records: Arc::clone(&records) as Arc<dyn Db>,
             metrics: Arc::new(metrics),
             work: tokio::runtime::Handle::current(),

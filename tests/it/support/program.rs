@@ -5,13 +5,12 @@
 //! variables of the user who runs the tests. What it writes to stderr is shown when the test fails.
 
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -321,6 +320,11 @@ impl Program {
     /// What it has logged so far.
     pub(crate) fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
+    }
+
+    /// Ends it as a power cut would, while others still use it.
+    pub(crate) fn cut_power(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::KILL).unwrap();
     }
 
     /// Ends it as a power cut would.

@@ -31,6 +31,8 @@ pub(crate) enum Tool {
     DevpiServer,
     /// A Python that drives a browser, and has the script that looks for barriers.
     Playwright,
+    /// A Python that serves S3 from memory.
+    S3,
 }
 
 impl Tool {
@@ -47,6 +49,7 @@ impl Tool {
             Self::Setuptools => "setuptools==70.3.0",
             Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
             Self::Playwright => "playwright==1.65.2",
+            Self::S3 => "moto==5.2.5",
         }
     }
 
@@ -65,6 +68,8 @@ impl Tool {
             Self::DevpiSuite | Self::DevpiServer => {
                 &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
             }
+            // What its server needs of its many requirements.
+            Self::S3 => &["py-partiql-parser", "PyYAML", "flask", "flask-cors"],
             // It contains axe-core, and is used for nothing else.
             Self::Playwright => &["axe-playwright-python==0.1.8"],
         }
@@ -77,7 +82,7 @@ impl Tool {
                 self.name()
             }
             Self::Devpi => "devpi",
-            Self::DevpiSuite | Self::Setuptools | Self::Playwright => "python",
+            Self::DevpiSuite | Self::Setuptools | Self::Playwright | Self::S3 => "python",
             Self::DevpiServer => "devpi-server",
         }
     }

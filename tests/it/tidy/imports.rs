@@ -24,6 +24,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("upstream", &["model", "page", "protocol", "telemetry"]),
     ("store", &["model", "telemetry"]),
     ("db", &["model", "telemetry"]),
+    ("depot", &["model", "telemetry"]),
     ("journal", &["model", "telemetry"]),
     ("notify", &["model", "telemetry"]),
     (
@@ -95,6 +96,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "config",
             "upstream",
             "store",
+            "depot",
             "db",
             "cache",
             "account",
@@ -188,6 +190,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "config",
             "upstream",
             "store",
+            "depot",
             "db",
             "account",
             "devpi",

@@ -4,6 +4,7 @@ mod accounts;
 mod approve;
 mod backup;
 mod cache;
+mod catalogued;
 mod chores;
 mod data;
 mod depot;

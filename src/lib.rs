@@ -38,6 +38,7 @@ mod page;
 mod policy;
 mod protocol;
 mod reader;
+mod search;
 mod store;
 mod telemetry;
 mod trial;

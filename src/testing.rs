@@ -5,6 +5,11 @@ pub mod advisory {
     pub use crate::advisory::read_feed;
 }
 
+/// Of `search`.
+pub mod search {
+    pub use crate::search::{Catalogue, CatalogueKeeper, CataloguedIndex, SearchQuery};
+}
+
 /// Of `clock`.
 pub mod clock {
     pub use crate::clock::Clock;

@@ -14,7 +14,8 @@ use crate::gateway::Flows;
 use crate::journal::Journal;
 use crate::listen::{
     Certificates, DoorOptions, DoorServer, Hosts, HttpService, ListenAddress, ManageDoor,
-    ManageOptions, MetricsDoor, OsvDoor, Ready, Recorder, ServerOptions, TrustedProxies,
+    ManageOptions, MetricsDoor, OsvDoor, Questions, Ready, Recorder, SearchDoor, ServerOptions,
+    TrustedProxies,
 };
 use crate::model::{DoorName, IndexName, OperationClass};
 use crate::policy::Policies;
@@ -78,7 +79,7 @@ impl Doorway {
             let recorder = self.recorder(DoorName::Manage);
             let handler = Arc::new(ManageDoor::new(writer, recorder.clone(), options));
             let service = HttpService::handled_by(handler, recorder, door.limits.clone())
-                .answering_osv(osv_door(config, flows))
+                .answering(questions(config, flows, false))
                 .behind(door.proxies.clone())
                 .seen_at(config.listen.manage.outside_url.as_ref());
             opened.add("management", door, service)?;
@@ -104,15 +105,13 @@ impl Doorway {
             None => Arc::new(Reader::new(Arc::clone(flows))),
         };
         let (recorder, public) = (self.recorder(DoorName::Public), &config.listen.public);
+        let mut allowed = public.allows.iter();
+        let is_reading = allowed.all(|class| *class == OperationClass::Read);
         let mut service = HttpService::new(answer, recorder.clone(), door.limits.clone())
-            .answering_osv(osv_door(config, flows))
+            .answering(questions(config, flows, is_reading))
             .behind(door.proxies.clone())
             .seen_at(public.outside_url.as_ref());
-        if public
-            .allows
-            .iter()
-            .any(|class| *class != OperationClass::Read)
-        {
+        if !is_reading {
             // A door opened to everyone is reached under names that are not known here.
             let options = ManageOptions {
                 is_public: true,
@@ -257,10 +256,14 @@ impl Opened {
     }
 }
 
-/// Who answers questions about advisories.
-fn osv_door(config: &Config, flows: &Arc<Flows>) -> Arc<OsvDoor> {
-    let reader = Reader::new(Arc::clone(flows));
-    Arc::new(OsvDoor::new(reader, config.limits.feed.osv_body))
+/// Who answers questions; `pip search` only where nobody else takes bodies.
+fn questions(config: &Config, flows: &Arc<Flows>, is_reading: bool) -> Questions {
+    let (reader, limits) = (Reader::new(Arc::clone(flows)), &config.limits);
+    let search = SearchDoor::new(reader.clone(), limits.search.search_body);
+    Questions {
+        osv: Arc::new(OsvDoor::new(reader, limits.feed.osv_body)),
+        search: is_reading.then(|| Arc::new(search) as _),
+    }
 }
 
 /// The index that people are told to try: the one with the short address, else the first, of those

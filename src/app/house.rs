@@ -11,7 +11,7 @@ use crate::app::doors::Doorway;
 use crate::app::generation::Maker;
 use crate::app::neighbours::Neighbours;
 use crate::app::open_records::OpenRecords;
-use crate::app::{chores, data};
+use crate::app::{catalogued, chores, data};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
@@ -23,6 +23,7 @@ use crate::journal::Journal;
 use crate::language::IndexDocument;
 use crate::listen::Stop;
 use crate::policy::Recalls;
+use crate::search::Catalogue;
 use crate::store::FsStore;
 use crate::telemetry::{AccessLog, AuditLog, Metrics, WaitFor};
 use crate::upstream::{Decoding, Fleet, OwnDoors};
@@ -108,6 +109,7 @@ impl House {
             store: Arc::clone(&store),
             depot,
             records: Arc::clone(&records),
+            catalogue: Arc::new(Catalogue::new(&loaded.config.limits.search)),
             metrics: Arc::new(metrics.clone()),
             work: work.handle().clone(),
         }));
@@ -182,6 +184,7 @@ impl House {
         };
         let records = Arc::clone(&self.records);
         let (verified, pace) = (Arc::clone(&flows), config.limits.own.verify_pace);
+        let cataloguing = catalogued::keep_catalogue(Arc::clone(&flows), stop.clone());
         let recalling = chores::follow_recalls(Arc::clone(&flows), generations, stop.clone());
         Chores([
             self.work
@@ -194,6 +197,7 @@ impl House {
                 .spawn(chores::watch_records(records, stop.clone())),
             self.work.spawn(rounds.run(stop.clone())),
             self.work.spawn(recalling),
+            self.work.spawn(cataloguing),
         ])
     }
 
@@ -248,7 +252,7 @@ impl House {
 }
 
 /// The periodic tasks, for as long as they run.
-pub(super) struct Chores([JoinHandle<()>; 6]);
+pub(super) struct Chores([JoinHandle<()>; 7]);
 
 /// The bucket that holds uploaded files, if there is one; nothing is asked of it yet.
 pub(super) fn open_depot(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Depot>>> {

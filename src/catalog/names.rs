@@ -382,6 +382,7 @@ impl Names {
             if let Err(error) = core.store.put_small(&key, names.as_text().as_bytes()) {
                 tracing::error!(%index, %error, "project list not kept");
             }
+            core.catalogue.listed();
         });
         if let Err(error) = kept.await {
             tracing::error!(%error, "project list not kept");

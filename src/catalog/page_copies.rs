@@ -117,6 +117,7 @@ pub fn write_copy(
     };
     let key = Key::page(index, &page.project);
     let kept = core.store.put_small(&key, &to_stored(page, &meta));
+    core.catalogue.asked_for(index, &page.project);
     kept.map_err(|error| {
         tracing::error!(%index, project = %page.project, %error, "page copy not kept");
         NotKept

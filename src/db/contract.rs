@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fmt::Debug;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 use crate::db::change::{
     Cause, IndexDeletion, NewApiToken, NewRecall, NewUser, Publication, Published, RecallMade,
@@ -140,6 +141,22 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
         version: &str,
     ) -> Result<Option<WholeRelease>, DbError>;
+
+    /// The releases of an index by project and version, behind a project and a version, at most `limit`.
+    async fn releases_from(
+        &self,
+        index: &IndexName,
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(ProjectName, String)>, DbError>;
+
+    /// The fields of a release as spelled, without its files.
+    async fn release_metadata(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Option<Map<String, Value>>, DbError>;
 
     /// Whether a file of this name, with a sha256 that starts with these bytes, was once here and no
     /// longer is (410, not 404). A file's URL has no more of the digest than that.

@@ -29,8 +29,9 @@ pub use error::DbError;
 pub use file::{FileFacts, FileRole, LogEntry, LogEvent};
 pub use postgres::Postgres;
 pub use record::{
-    ApiToken, Directory, FileChange, FileChanges, FileRecord, FilesSince, IndexRecord,
-    ProjectRecord, ReleaseRecord, Serial, ServerSecret, TokenOperation, User, UserDetails,
+    ApiToken, Change, ChangeKind, Directory, FileChange, FileChanges, FileRecord, FilesSince,
+    IndexRecord, ProjectRecord, ReleaseRecord, Serial, ServerSecret, TokenOperation, User,
+    UserDetails,
 };
 pub use snapshot::{
     IndexContent, LeftAsIs, NeededFile, ProjectContent, Restoral, Restoration, Restored, Snapshot,

@@ -22,6 +22,7 @@ use crate::exchange::outcome::trouble_counts_as;
 use crate::exchange::reply::CacheResult;
 use crate::exchange::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Sha256};
+use crate::search::Catalogue;
 use crate::store::{FsStore, Key, StoreError};
 use crate::telemetry::{CacheKind, Damage, LookUp, Metrics, Tier, UpstreamResult};
 use crate::upstream::UpstreamError;
@@ -43,6 +44,8 @@ pub struct Core {
     pub depot: Option<Arc<Depot>>,
     /// Keeps records.
     pub records: Arc<dyn Db>,
+    /// What is searched; flows note there what is new.
+    pub catalogue: Arc<Catalogue>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The runtime on which work continues after its client has left.

@@ -66,7 +66,7 @@ impl Front {
             | ManageRoute::Recall(_)
             | ManageRoute::User(..)
             | ManageRoute::CreateMisnamed { .. }
-            | ManageRoute::XmlSearch
+            | ManageRoute::XmlSearch(_)
             | ManageRoute::NotAllowed(_)
             | ManageRoute::NotFound => {
                 let segments = segments_of(errand.head.uri.path()).unwrap_or_default();

@@ -166,7 +166,7 @@ pub fn place_of_errand(route: &ManageRoute, path: &str, around: &Surroundings<'_
     };
     match around.objects(&index) {
         // pip's search is by words, and devpi's answer comes from every index it has.
-        Place::Ruled(_) if matches!(route, ManageRoute::XmlSearch) => Place::Ours,
+        Place::Ruled(_) if matches!(route, ManageRoute::XmlSearch(_)) => Place::Ours,
         other => other,
     }
 }

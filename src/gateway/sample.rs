@@ -18,6 +18,7 @@ use crate::language::{IndexDocument, NoFiles, read_text};
 use crate::model::{File, Filename, Hashes, IndexName, Limits, ProjectName, Sha256, Timestamp};
 use crate::page::{ProjectPage, file_path};
 use crate::policy::Policies;
+use crate::search::Catalogue;
 use crate::store::FsStore;
 use crate::telemetry::Metrics;
 use crate::upstream::Decoding;
@@ -48,7 +49,9 @@ pub async fn core(
         limits: Limits::default(),
         decoding: Decoding::new(16 << 20, Duration::from_secs(1)),
     };
+    let limits = Limits::default();
     Core {
+        catalogue: Arc::new(Catalogue::new(&limits.search)),
         clock: Clock::fixed(now),
         in_force: Arc::new(generation).into(),
         settings,

@@ -22,7 +22,8 @@ use crate::gateway::tickets::Grant;
 use crate::language::Mirror;
 use crate::model::{CoreMetadata, File, Hashes, IndexName, ProjectName, Timestamp};
 use crate::page::has_sidecar;
-use crate::protocol::CoreMetadataFields;
+use crate::protocol::{CoreMetadataFields, ReleaseMetadata};
+use crate::search::ReleaseAbout;
 use crate::store::{Key, check};
 use crate::telemetry::{CacheKind, Tier, UpstreamResult};
 use crate::upstream::{InvalidWheel, Upstream, UpstreamError, WheelAnswer, metadata_of_file};
@@ -226,13 +227,19 @@ impl Sidecars {
             return;
         };
         self.small.insert(kept_at.clone(), small.clone());
-        let (store, kept) = (Arc::clone(&self.core.store), small.bytes.clone());
+        let (core, kept) = (Arc::clone(&self.core), small.bytes.clone());
         let filename = grant.file.item().filename.clone();
+        let mirror = (!grant.is_private).then(|| grant.owner.clone());
         // Stored behind the answer: nobody needs to wait for the disk.
         tokio::task::spawn_blocking(move || {
-            let kept_at = store.cached(&kept_at).unwrap_or(kept_at);
-            if let Err(error) = store.put_small(&kept_at, &kept) {
+            let kept_at = core.store.cached(&kept_at).unwrap_or(kept_at);
+            if let Err(error) = core.store.put_small(&kept_at, &kept) {
                 tracing::error!(file = %filename, %error, "sidecar not kept");
+            }
+            if let Some(mirror) = mirror {
+                let version = filename.version_text();
+                let about = ReleaseAbout::of(version, &ReleaseMetadata::of_file(&kept));
+                core.catalogue.described(&mirror, filename.project(), about);
             }
         });
     }

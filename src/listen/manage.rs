@@ -210,9 +210,9 @@ impl ManageDoor {
             ManageRoute::CreateMisnamed { user, index } => {
                 Err(writer.misnamed_index(&user, &index))
             }
-            ManageRoute::XmlSearch => {
-                let host = headers.get(HOST);
-                Ok(writer.search_fault(host.and_then(|host| host.to_str().ok())))
+            ManageRoute::XmlSearch(index) => {
+                let is_manage = request.arrival.is_manage;
+                Ok(writer.pip_search((&index, is_manage), &object).await)
             }
             ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
             // `route` has refused these.

@@ -90,7 +90,7 @@ fn kind_of(route: &ManageRoute) -> Option<AuditKind> {
         | ManageRoute::Reload
         | ManageRoute::Cache(_)
         | ManageRoute::Recall(_)
-        | ManageRoute::XmlSearch
+        | ManageRoute::XmlSearch(_)
         | ManageRoute::Refresh(..)
         | ManageRoute::NotAllowed(_)
         | ManageRoute::NotFound => return None,

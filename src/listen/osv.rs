@@ -17,7 +17,7 @@ use crate::reader::{OsvError, OsvQuestion, Reader};
 const BASE: &str = "/+osv/";
 
 /// How long the rest of a body that is of no use may take to come.
-const DRAIN_FOR: Duration = Duration::from_secs(2);
+pub(super) const DRAIN_FOR: Duration = Duration::from_secs(2);
 
 /// Answers what is below `/+osv/`.
 #[derive(Debug)]

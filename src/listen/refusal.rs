@@ -61,17 +61,14 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
         .any(|form| kind.starts_with(form))
 }
 
-/// The answer to `pip search` at any door: pip prints a fault's words, but none of a 405.
-pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Option<Reply> {
-    let kind = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    if !kind.to_ascii_lowercase().starts_with(FAULT_CONTENT_TYPE) {
-        return None;
-    }
+/// The answer to a `pip search` that asks no index, or cannot be read: pip prints a fault's words, but none of
+/// a 405.
+pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Reply {
     let scheme = if is_tls { "https" } else { "http" };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     let fault = search_fault(&format!("{scheme}://{}", host.unwrap_or("localhost")));
     let head = reply_head(FAULT_CONTENT_TYPE, fault.len(), "no-store");
-    Some(reply(StatusCode::OK, fault, head))
+    reply(StatusCode::OK, fault, head)
 }
 
 /// An invalid request: 400, 414 and the like.

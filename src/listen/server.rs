@@ -30,8 +30,10 @@ use crate::telemetry::Metrics;
 /// What the log should not repeat, in `RUST_LOG`'s language.
 ///
 /// Pingora reports every client that breaks off or sends nonsense as an error. Such clients show as
-/// access lines and in `connections_refused_total`; as errors they would drown real ones.
-pub const QUIET_LOGS: &str = "pingora_core=warn,pingora_core::apps=off,pingora_proxy=off";
+/// access lines and in `connections_refused_total`; as errors they would drown real ones. The depot's
+/// client tells of each request that it repeats; whether the depot can be reached is said once, elsewhere.
+pub const QUIET_LOGS: &str =
+    "pingora_core=warn,pingora_core::apps=off,pingora_proxy=off,object_store=warn";
 
 /// How the server is run.
 #[derive(Debug, Clone)]

@@ -24,9 +24,9 @@ use crate::exchange::{Answers, Arrival, Ask, Record, Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler, hand_on, is_reading, is_tls, peer_of};
 use crate::listen::head_watch::HeadWatch;
 use crate::listen::incoming::{Incoming, Pace};
-use crate::listen::osv::is_osv;
 use crate::listen::presence::Presence;
 use crate::listen::proxies::TrustedProxies;
+use crate::listen::questions::Questions;
 use crate::listen::recorder::{Finished, Recorder, Started};
 use crate::listen::refusal;
 use crate::listen::reply::{Broken, write_reply};
@@ -53,8 +53,7 @@ pub struct HttpService {
     proxies: TrustedProxies,
     /// The URL under which clients see the door, if the operator stated it.
     outside_url: Option<Arc<str>>,
-    /// Answers questions about advisories.
-    osv: Option<Arc<dyn RequestHandler>>,
+    questions: Option<Questions>,
     ids: Arc<RequestIds>,
 }
 
@@ -117,16 +116,16 @@ impl HttpService {
             limits: Arc::new(limits),
             proxies: TrustedProxies::default(),
             outside_url: None,
-            osv: None,
+            questions: None,
             ids: Arc::default(),
         }
     }
 
-    /// The same door, which also answers questions about advisories.
+    /// The same door, which also answers these questions.
     #[must_use]
-    pub fn answering_osv(self, osv: Arc<dyn RequestHandler>) -> Self {
-        let osv = Some(osv);
-        Self { osv, ..self }
+    pub fn answering(self, questions: Questions) -> Self {
+        let questions = Some(questions);
+        Self { questions, ..self }
     }
 
     /// Opens the door for more than reading: everything else goes to `handler`, which decides.
@@ -172,15 +171,13 @@ impl HttpService {
         headers.map_or_else(|| self.ids.fresh(), |headers| self.ids.of(headers))
     }
 
-    /// Who answers questions about advisories, if this is one.
-    fn osv(
+    fn question(
         &self,
-        path: &str,
+        asked: (&Method, &str),
         arrival: Arrival<'_>,
         headers: &HeaderMap,
     ) -> Option<&dyn RequestHandler> {
-        let osv = self.osv.as_deref()?;
-        is_osv(inside_path(path, arrival, headers)).then_some(osv)
+        self.questions.as_ref()?.answering(asked, arrival, headers)
     }
 
     /// The handler for a request with this method, unless the reader answers it.
@@ -209,7 +206,11 @@ impl HttpService {
             false => {
                 let authority = request.uri.authority();
                 let arrival = self.arrival(peer, is_tls, exchange.client, authority);
-                let osv = self.osv(request.uri.path(), arrival, &request.headers);
+                let osv = self.question(
+                    (&request.method, request.uri.path()),
+                    arrival,
+                    &request.headers,
+                );
                 osv.or(handler)
             }
         };
@@ -244,18 +245,16 @@ impl HttpService {
         let answers = match &self.behind {
             Behind::Reader(answers) | Behind::Both(answers, _) => answers,
             Behind::Handler(handler) => {
-                let osv = self.osv(path, asked.arrival, headers);
+                let osv = self.question((asked.method, path), asked.arrival, headers);
                 return self.handled(osv.unwrap_or(&**handler), asked, id).await;
             }
         };
         let is_head = asked.method == Method::HEAD;
         if !is_head && asked.method != Method::GET {
-            if let Some(osv) = self.osv(path, asked.arrival, headers) {
+            if let Some(osv) = self.question((asked.method, path), asked.arrival, headers) {
                 return self.handled(osv, asked, id).await;
             }
-            let search = refusal::search(headers, asked.arrival.is_tls)
-                .filter(|_| asked.method == Method::POST);
-            return search.unwrap_or_else(|| refusal::read_only(headers));
+            return refusal::read_only(headers);
         }
         if asked.target.len() > self.limits.uri {
             let most = self.limits.uri;
@@ -268,7 +267,8 @@ impl HttpService {
             Ok(PublicRoute::Redirect { to, is_permanent }) => refusal::redirect(&to, is_permanent),
             Ok(route) => {
                 if matches!(route, PublicRoute::NotFound)
-                    && let Some(osv) = self.osv(asked.path, asked.arrival, headers)
+                    && let Some(osv) =
+                        self.question((asked.method, asked.path), asked.arrival, headers)
                 {
                     return self.handled(osv, asked, id).await;
                 }

@@ -331,6 +331,19 @@ limits! {
         notify_stop: Duration in Time, "3s", at least "0s",
             "for what waits when the server stops: a webhook that takes longer is not told of it";
     }
+    /// What is searched, and how much of it at one time.
+    search: SearchLimits {
+        search_memory: u64 in Bytes, "256MiB", at least "1MiB",
+            "names and what releases say of themselves, half for what mirrors list and half for the rest: several times what a million names and a hundred thousand projects take";
+        searches: usize in Count, "4", at least "1",
+            "searches at one time: each takes milliseconds of a processor that installers need";
+        search_body: usize in Bytes, "64KiB", at least "1KiB",
+            "one question of pip search: it has some hundred bytes";
+        search_follow: Duration in Time, "1s",
+            "how often what is new is looked for: an upload should be found while who made it still looks";
+        search_lists: Duration in Time, "1h",
+            "how often mirrors are asked for their lists because somebody searches: some megabytes each";
+    }
     /// How much of the audit log is kept.
     audit: AuditLimits {
         changes_file: u64 in Bytes, "64MiB",

@@ -42,7 +42,7 @@ pub use license::{LicenseExpression, LicenseTerm, license_ids};
 pub use likeness::Likenesses;
 pub use limits::{
     AuditLimits, DoorLimits, FeedLimits, FleetLimits, JournalLimits, LIMITS, LimitUnit, Limits,
-    NotifyLimits, OwnLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
+    NotifyLimits, OwnLimits, SearchLimits, UpstreamLimits, WorkLimits, WriteLimits, milliseconds,
 };
 pub use location::{Fault, Faults, Location, suggest};
 pub use login::{Login, Secret};

@@ -42,8 +42,8 @@ pub enum ManageRoute {
     Upload(IndexName),
     /// `PUSH /user/index`, or `POST` with an object.
     Push(IndexName),
-    /// `POST /user/index`, XML: sent by old versions of `pip search`.
-    XmlSearch,
+    /// `POST /user/index`, XML: sent by `pip search`.
+    XmlSearch(IndexName),
     /// `POST /user/index/+simple/project/refresh`
     Refresh(IndexName, ProjectName),
     /// `POST /user/index/+f/…`: the result of a test run of that file.
@@ -183,6 +183,7 @@ impl ManageRoute {
             Self::Index(_, index)
             | Self::Upload(index)
             | Self::Push(index)
+            | Self::XmlSearch(index)
             | Self::Refresh(index, _)
             | Self::ToxResult(index, _)
             | Self::Delete { index, .. } => Some(index),
@@ -194,7 +195,6 @@ impl ManageRoute {
             | Self::Recall(_)
             | Self::User(..)
             | Self::CreateMisnamed { .. }
-            | Self::XmlSearch
             | Self::NotAllowed(_)
             | Self::NotFound => None,
         }
@@ -206,7 +206,7 @@ impl ManageRoute {
         match self {
             Self::Read(_)
             | Self::AuthCheck
-            | Self::XmlSearch
+            | Self::XmlSearch(_)
             | Self::NotAllowed(_)
             | Self::NotFound => OperationClass::Read,
             Self::Upload(_) | Self::ToxResult(..) => OperationClass::Upload,
@@ -246,7 +246,7 @@ fn within(
             "multipart/form-data" | "application/x-www-form-urlencoded" => {
                 ManageRoute::Upload(index)
             }
-            "text/xml" | "application/xml" => ManageRoute::XmlSearch,
+            "text/xml" | "application/xml" => ManageRoute::XmlSearch(index),
             // Clients send JSON without a type or with a wrong one, so only forms are recognised by theirs.
             _ => ManageRoute::Push(index),
         },
@@ -442,7 +442,7 @@ mod tests {
                 "Application/X-WWW-Form-Urlencoded",
                 ManageRoute::Upload(dev()),
             ),
-            ("text/xml", ManageRoute::XmlSearch),
+            ("text/xml", ManageRoute::XmlSearch(dev())),
             ("application/json", ManageRoute::Push(dev())),
             ("text/plain", ManageRoute::Push(dev())),
         ] {

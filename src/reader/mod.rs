@@ -3,6 +3,7 @@
 mod api;
 mod documentation;
 mod explain;
+mod found;
 mod look;
 mod looked_at;
 mod osv;

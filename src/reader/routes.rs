@@ -17,21 +17,20 @@ use crate::gateway::Flows;
 use crate::model::IndexName;
 use crate::protocol::{ApiOf, AskedIndex, Audience, PublicRoute};
 use crate::reader::api::{
-    Asker, api_config, api_doctor, api_index, api_project, api_release, api_reply, api_user,
-    api_users, status,
+    Asker, FAULT_CONTENT_TYPE, api_config, api_doctor, api_index, api_project, api_release,
+    api_reply, api_search, api_user, api_users, pip_search, status,
 };
 use crate::reader::documentation::{AskedDocument, documentation};
 use crate::reader::look::Look;
 use crate::reader::osv::{OsvQuestion, osv_reply};
 use crate::reader::prose::ProseShelf;
 use crate::reader::web;
-use crate::reader::web::{Searches, WebPage};
+use crate::reader::web::WebPage;
 
 /// Answers everything that only reads. It can write nothing, by type.
 #[derive(Debug, Clone)]
 pub struct Reader {
     flows: Arc<Flows>,
-    searches: Arc<Searches>,
     descriptions: ProseShelf,
 }
 
@@ -41,15 +40,8 @@ impl Reader {
     pub fn new(flows: Arc<Flows>) -> Self {
         Self {
             descriptions: ProseShelf::new(&flows.core),
-            searches: Arc::default(),
             flows,
         }
-    }
-
-    /// The searches under way.
-    #[cfg(test)]
-    pub fn searches(&self) -> &Searches {
-        &self.searches
     }
 
     async fn route(&self, look: Look<'_>, record: &mut Record) -> Result<Reply, Error> {
@@ -128,7 +120,7 @@ impl Reader {
             }
             return match Box::pin(documentation(look, &asked, &record)).await {
                 Ok(reply) => reply,
-                Err(trouble) => web::web_reply(look, Err(trouble), &self.searches, record).await,
+                Err(trouble) => web::web_reply(look, Err(trouble), record).await,
             };
         }
         let is_known = ask.route != PublicRoute::NotFound;
@@ -136,7 +128,7 @@ impl Reader {
             Audience::Person => {
                 record.route = if is_known { Route::Web } else { Route::Other };
                 let outcome = self.page(look, &mut record).await;
-                web::web_reply(look, outcome, &self.searches, record).await
+                web::web_reply(look, outcome, record).await
             }
             Audience::Json | Audience::Installer => {
                 record.route = if is_known { Route::Api } else { Route::Other };
@@ -164,7 +156,7 @@ impl Reader {
                 let release = (project, Some(version.as_str()));
                 web::web_project(look, &self.descriptions, index, release, record).await
             }
-            PublicRoute::Search => web::web_search(look, &self.searches).await,
+            PublicRoute::Search => web::web_search(look).await,
             PublicRoute::Api(_)
             | PublicRoute::Status
             | PublicRoute::Doctor(_)
@@ -176,6 +168,19 @@ impl Reader {
             | PublicRoute::Redirect { .. }
             | PublicRoute::NotFound => Err(no_such_route().into()),
         }
+    }
+
+    /// Answers `pip search` of an index; whether at the management door.
+    pub async fn pip_search(&self, asked: (&IndexName, bool), body: &[u8]) -> Reply {
+        let core = &self.flows.core;
+        let answer = pip_search(core, &core.context(), asked, body).await;
+        let head = reply_head(FAULT_CONTENT_TYPE, answer.len(), "no-store");
+        let record = Record {
+            route: Route::Api,
+            index: Some(asked.0.clone()),
+            ..Record::default()
+        };
+        Reply::new(StatusCode::OK, head, Body::Bytes(answer), record)
     }
 
     /// Answers a question in OSV's own API.
@@ -217,7 +222,7 @@ impl Reader {
         record: Record,
     ) -> Reply {
         let look = self.public_look(cx, ask);
-        web::web_reply(look, Err(trouble), &self.searches, record).await
+        web::web_reply(look, Err(trouble), record).await
     }
 
     fn public_look<'a>(&'a self, cx: &'a Context, ask: &'a Ask<'a>) -> Look<'a> {
@@ -239,7 +244,7 @@ impl Reader {
             }
             Ok(reply) => reply,
             Err(error) if is_page() => {
-                let page = web::web_reply(look, Err(error.into()), &self.searches, record);
+                let page = web::web_reply(look, Err(error.into()), record);
                 Box::pin(page).await
             }
             Err(error) => {
@@ -285,8 +290,8 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
             let release = (project, version.as_str());
             api_release(look, index, release, record).await
         }
-        PublicRoute::Search
-        | PublicRoute::Static { .. }
+        PublicRoute::Search => api_search(look).await,
+        PublicRoute::Static { .. }
         | PublicRoute::Documentation { .. }
         | PublicRoute::ProjectList { .. }
         | PublicRoute::ProjectPage { .. }
@@ -297,7 +302,7 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
 }
 
 /// The intended audience of an answer. Bootstrap and status are for programs whatever they accept; search
-/// is for people.
+/// is for people, unless JSON is asked for by name.
 fn audience(ask: &Ask<'_>) -> Audience {
     match &ask.route {
         PublicRoute::Users(audience)
@@ -306,6 +311,7 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::Project { audience, .. }
         | PublicRoute::Release { audience, .. } => *audience,
         PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Audience::Json,
+        PublicRoute::Search if Audience::names_json(ask.headers) => Audience::Json,
         PublicRoute::Search | PublicRoute::Documentation { .. } => Audience::Person,
         PublicRoute::Static { .. }
         | PublicRoute::ProjectList { .. }

@@ -33,6 +33,13 @@ pub enum Key {
         /// The project.
         project: ProjectName,
     },
+    /// What a release of a mirror's project says about itself, as far as it is searched.
+    Described {
+        /// The mirror.
+        index: IndexName,
+        /// The project.
+        project: ProjectName,
+    },
     /// The last good project list of a mirror.
     ProjectList {
         /// The mirror.
@@ -67,6 +74,13 @@ impl Key {
         Self::Learned { index, project }
     }
 
+    /// The key of what a release of a project says about itself.
+    #[must_use]
+    pub fn described(index: &IndexName, project: &ProjectName) -> Self {
+        let (index, project) = (index.clone(), project.clone());
+        Self::Described { index, project }
+    }
+
     /// The path below the store's root: ASCII, lower case, without names that a file system might change.
     #[must_use]
     pub fn path(&self) -> PathBuf {
@@ -77,6 +91,7 @@ impl Key {
             Self::PrivateMetadata(wheel) => content_path(PRIVATE_FOLDER, wheel, METADATA_ENDING),
             Self::Page { index, project } => page_path(index, project, "json"),
             Self::Learned { index, project } => page_path(index, project, "learned"),
+            Self::Described { index, project } => page_path(index, project, "about"),
             Self::ProjectList { index } => of_index(LISTS_FOLDER, index).join("projects.txt"),
             Self::RenderedList { index, variant } => of_index(LISTS_FOLDER, index).join(variant),
             Self::RecordsSeen => Path::new(PRIVATE_FOLDER).join("records.json"),
@@ -96,6 +111,7 @@ impl Key {
             Self::MirrorMetadata(digest) | Self::PrivateMetadata(digest) => Some((digest, false)),
             Self::Page { .. }
             | Self::Learned { .. }
+            | Self::Described { .. }
             | Self::ProjectList { .. }
             | Self::RenderedList { .. }
             | Self::RecordsSeen

@@ -39,6 +39,7 @@ pub(super) fn is_sealed(key: &Key) -> bool {
         | Key::PrivateMetadata(_)
         | Key::Page { .. }
         | Key::Learned { .. }
+        | Key::Described { .. }
         | Key::ProjectList { .. } => true,
         Key::MirrorFile(_)
         | Key::PrivateFile(_)

@@ -5,7 +5,8 @@ use http::{HeaderMap, StatusCode};
 
 use crate::devpi::Refusal;
 use crate::exchange::{Ask, Reply};
-use crate::reader::{Asker, FAULT_CONTENT_TYPE, search_fault};
+use crate::model::IndexName;
+use crate::reader::Asker;
 use crate::writer::caller::Caller;
 use crate::writer::desk::Writer;
 use crate::writer::refusal::{managed, refusal_reply};
@@ -30,10 +31,8 @@ impl Writer {
         managed(StatusCode::OK, "text/plain", Bytes::new())
     }
 
-    /// The answer to `pip search`: an XML-RPC fault.
-    #[must_use]
-    pub fn search_fault(&self, host: Option<&str>) -> Reply {
-        let gateway = format!("http://{}", host.unwrap_or("localhost"));
-        managed(StatusCode::OK, FAULT_CONTENT_TYPE, search_fault(&gateway))
+    /// The answer to `pip search`, which reads.
+    pub async fn pip_search(&self, asked: (&IndexName, bool), body: &[u8]) -> Reply {
+        self.reader.pip_search(asked, body).await
     }
 }

@@ -48,7 +48,7 @@ impl WriteSubject {
             | ManageRoute::CreateMisnamed { .. }
             | ManageRoute::Upload(_)
             | ManageRoute::Push(_)
-            | ManageRoute::XmlSearch
+            | ManageRoute::XmlSearch(_)
             | ManageRoute::NotAllowed(_)
             | ManageRoute::NotFound => (None, None),
         };

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::support::{Client, Door, FakeIndex, Listed, Program, Project, Setup, Tool, Web};
-use super::support::{Wheel, look_at};
+use super::support::{
+    Client, Door, FakeIndex, Listed, Program, Project, Setup, Tool, Web, Wheel, look_at,
+};
 
 const POLICIES: &str = r#"
 default_index: packages/stable
@@ -169,6 +170,23 @@ async fn described(program: &Program, path: &str) -> String {
     .await
 }
 
+/// Searches until something is found.
+async fn found_soon(program: &Program, name: &str) {
+    let url = format!("{}+search?query={name}", program.public_url());
+    let accept = [("accept", "text/html"), ("user-agent", "Mozilla/5.0")];
+    super::support::soon(async {
+        while !Web::new()
+            .get_with(&url, &accept)
+            .await
+            .text()
+            .contains("class=\"found\"")
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn pages_are_readable_on_every_screen_and_without_barriers() {
     let index = index();
@@ -183,6 +201,7 @@ async fn pages_are_readable_on_every_screen_and_without_barriers() {
     ] {
         described(&program, path).await;
     }
+    found_soon(&program, "acme-tool").await;
     let page =
         |name: &str, path: &str, status: u16| json!({"name": name, "path": path, "status": status});
     let pages = [
@@ -197,6 +216,12 @@ async fn pages_are_readable_on_every_screen_and_without_barriers() {
         page("uploaded", "/packages/stable/acme-tool/1.0", 200),
         page("search", "/+search?query=acme", 200),
         page("empty-search", "/+search", 200),
+        page("many-found", "/+search?query=released", 200),
+        page(
+            "nothing-found",
+            "/+search?query=nothing+of+this+kind&page=2",
+            200,
+        ),
         page("refused", "/packages/stable/banned", 451),
         page("absent", "/packages/stable/nothing-of-this-name", 404),
     ];

@@ -12,8 +12,9 @@ use cheesecloth::testing::model::{
 use cheesecloth::testing::page::ProjectPage;
 use cheesecloth::testing::store::Key;
 
-use super::support::{Asked, Client, Form, Got, House, Larder, Program, Setup, Tool, ask};
-use super::support::{FakeIndex, Project};
+use super::support::{
+    Asked, Client, FakeIndex, Form, Got, House, Larder, Program, Project, Setup, Tool, ask,
+};
 
 const NOW: &str = "2026-01-05T00:00:00Z";
 
@@ -267,6 +268,7 @@ async fn the_short_address_of_a_hidden_index_leads_nowhere() {
 #[tokio::test]
 async fn no_list_for_everybody_names_it_and_the_management_doors_do() {
     let house = house(POLICIES).await;
+    house.catalogue().await;
     let json = [("accept", "application/json")];
     let html = [("accept", "text/html"), ("user-agent", "Mozilla/5.0")];
     for (target, headers) in [

@@ -69,6 +69,7 @@ mod reload;
 #[expect(clippy::duplicate_mod, reason = "it fetches as the tests do")]
 #[path = "../../benches/rig/mod.rs"]
 mod rig;
+mod search;
 mod shapes;
 mod shipped;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]

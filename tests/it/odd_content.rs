@@ -72,7 +72,12 @@ fn devpis_search_finds_what_is_there() {
     for door in [program.public_url(), program.manage_url()] {
         for (query, is_found) in [("hello", true), ("goodbye", false)] {
             let url = format!("{door}+search?query={query}");
-            let got = ask::send("GET", &url, &[("Accept", "text/html")], b"").unwrap();
+            let ask = || ask::send("GET", &url, &[("Accept", "text/html")], b"").unwrap();
+            let mut got = ask();
+            // Uploads are found soon.
+            while is_found && !got.body.contains("/me/dev/hello") {
+                got = ask();
+            }
             assert_eq!(got.status, 200, "{got:?}");
             assert_eq!(
                 got.body.contains("/me/dev/hello"),

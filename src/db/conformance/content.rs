@@ -67,6 +67,40 @@ pub(crate) async fn a_file_reads_back_as_published(db: &dyn Db) {
     );
 }
 
+pub(crate) async fn releases_are_listed_in_turn_and_say_what_was_sent(db: &dyn Db) {
+    let stable = index("packages/stable");
+    for (name, version) in [("b", "1.0"), ("a", "2.0"), ("a", "10.0"), ("c", "1.0")] {
+        let publication = Publication {
+            project: project(name),
+            metadata: object(json!({ "summary": format!("{name} {version}") })),
+            ..publication(version, Vec::new())
+        };
+        publish(db, &publication).await;
+    }
+    let (mut all, mut after) = (Vec::new(), (String::new(), String::new()));
+    loop {
+        let found = db.releases_from(&stable, (&after.0, &after.1), 2).await;
+        let found = found.unwrap().into_iter();
+        let found: Vec<_> = found
+            .map(|(of, version)| (of.to_string(), version))
+            .collect();
+        let Some(last) = found.last() else { break };
+        after.clone_from(last);
+        all.extend(found);
+    }
+    let expected = [("a", "10.0"), ("a", "2.0"), ("b", "1.0"), ("c", "1.0")];
+    assert_eq!(
+        all,
+        expected.map(|(of, version)| (of.to_owned(), version.to_owned()))
+    );
+    let said = db.release_metadata(&stable, &project("a"), "2.0").await;
+    assert_eq!(said.unwrap(), Some(object(json!({ "summary": "a 2.0" }))));
+    for (of, version) in [("a", "2"), ("d", "2.0")] {
+        let said = db.release_metadata(&stable, &project(of), version).await;
+        assert_eq!(said.unwrap(), None, "{of} {version}");
+    }
+}
+
 pub(crate) async fn a_registered_project_is_held_without_files(db: &dyn Db) {
     let stable = index("packages/stable");
     let hello = project("hello-pkg");

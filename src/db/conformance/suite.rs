@@ -17,6 +17,7 @@ macro_rules! conformance {
             an_index_needs_its_user,
             the_change_log_tells_who_did_what,
             a_file_reads_back_as_published,
+            releases_are_listed_in_turn_and_say_what_was_sent,
             a_registered_project_is_held_without_files,
             metadata_is_laid_over_what_was_known,
             the_same_file_again_changes_nothing,

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use async_trait::async_trait;
+use serde_json::{Map, Value};
 
 use crate::db::change::{
     Cause, IndexDeletion, NewApiToken, NewRecall, NewUser, Publication, Published, RecallMade,
@@ -242,6 +243,41 @@ impl<E: Engine> Db for E {
             record,
             files,
         }))
+    }
+
+    async fn releases_from(
+        &self,
+        index: &IndexName,
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(ProjectName, String)>, DbError> {
+        let doing = "list the releases of an index";
+        let releases = statement(
+            "SELECT project, version FROM releases
+             WHERE index_name = $1 AND (project, version) > ($2, $3)
+             ORDER BY project, version LIMIT $4",
+            &[index.as_str(), after.0, after.1],
+        );
+        let found = found(self, doing, releases.bind(i64::from(limit))).await?;
+        let named = found.iter().map(|row| {
+            let read = rows::reader(row, doing);
+            Ok((read.project("project")?, read.get("version")?))
+        });
+        named.collect()
+    }
+
+    async fn release_metadata(
+        &self,
+        index: &IndexName,
+        project: &ProjectName,
+        version: &str,
+    ) -> Result<Option<Map<String, Value>>, DbError> {
+        let release = statement(
+            "SELECT * FROM releases WHERE index_name = $1 AND project = $2 AND version = $3",
+            &[index.as_str(), project.as_str(), version],
+        );
+        let release = one(self, "read what a release says", release, rows::release).await?;
+        Ok(release.map(|release| release.metadata))
     }
 
     async fn was_deleted(

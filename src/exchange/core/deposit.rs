@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::depot::{Depot, DepotError, DepotKey};
-use crate::exchange::{Error, ErrorKind, Flow, blocking};
 use crate::exchange::core::Core;
+use crate::exchange::{Error, ErrorKind, Flow, blocking};
 use crate::model::{Hashes, Sha256};
 use crate::store::{Key, StoreError, check};
 

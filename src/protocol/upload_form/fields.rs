@@ -76,6 +76,10 @@ const OTHER_LISTS: [&str; 10] = [
     "import_namespaces",
 ];
 
+/// What a release is imported as (PEP 794): searched and shown, but unknown to devpi, which is not shown
+/// them where they were not sent.
+const IMPORTS: [&str; 2] = ["import_names", "import_namespaces"];
+
 /// How a form may send a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sending {
@@ -112,16 +116,17 @@ pub fn is_list_field(name: &str) -> bool {
 pub(super) fn kept<'a>(fields: impl Iterator<Item = (&'a str, &'a str)>) -> MetadataFields {
     let mut kept = MetadataFields::new();
     for (name, value) in fields {
-        // Today's tools send core metadata's own name; devpi keeps the older one.
-        let name = if name == "provides_extra" {
-            "provides_extras"
-        } else {
-            name
+        // Today's tools send core metadata's own names; kept is the plural, which devpi has of the first.
+        let name = match name {
+            "provides_extra" => "provides_extras",
+            "import_name" => "import_names",
+            "import_namespace" => "import_namespaces",
+            other => other,
         };
         let value = if value == UNKNOWN { "" } else { value };
         if TEXTS.contains(&name) {
             kept.insert(name.to_owned(), value.into());
-        } else if is_list_field(name) {
+        } else if is_list_field(name) || IMPORTS.contains(&name) {
             let list = kept.entry(name).or_insert_with(|| Value::Array(Vec::new()));
             if let (Value::Array(items), false) = (list, value.is_empty()) {
                 items.push(value.into());
@@ -171,13 +176,16 @@ mod tests {
             ("classifiers", "B"),
             ("author", "UNKNOWN"),
             ("provides_extra", "test"),
+            ("import_name", "a.b"),
+            ("import_names", "c"),
             ("filetype", "sdist"),
             ("sha256_digest", "00"),
             (":action", "file_upload"),
         ];
         let expected = json!({
             "name": "a", "summary": "second", "classifiers": ["A", "B"], "platform": [],
-            "author": "", "provides_extras": ["test"]
+            "author": "", "provides_extras": ["test"],
+            "import_names": ["a.b", "c"]
         });
         assert_eq!(Value::Object(kept(fields.into_iter())), expected);
     }

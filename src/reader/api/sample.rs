@@ -23,6 +23,7 @@ use crate::page::ProjectPage;
 use crate::protocol::{Audience, Preferences, PublicRoute};
 use crate::reader::api::asker::Asker;
 use crate::reader::routes::Reader;
+use crate::search::{CatalogueKeeper, CataloguedIndex};
 use crate::store::Key;
 use crate::telemetry::HeldPermits;
 
@@ -300,7 +301,20 @@ impl House {
 
     /// All searches that may run at one time, held until dropped.
     pub fn occupy_searches(&self) -> HeldPermits {
-        self.reader.searches().occupy()
+        self.flows.core.catalogue.occupy()
+    }
+
+    /// Gathers what is searched, as of now.
+    pub async fn catalogue(&self) {
+        let core = &self.flows.core;
+        let (records, store) = (Arc::clone(&core.records), Arc::clone(&core.store));
+        let mut keeper = CatalogueKeeper::new(Arc::clone(&core.catalogue), records, store);
+        let generation = core.generation();
+        let indexes = generation.policies.indexes().map(|index| CataloguedIndex {
+            name: index.name.clone(),
+            is_mirror: index.is_mirror(),
+        });
+        keeper.follow(indexes.collect()).await.unwrap();
     }
 
     pub fn now(&self) -> Timestamp {

@@ -14,7 +14,6 @@ use crate::reader::looked_at::{FRESH, NoAnswer, sign};
 use crate::reader::web::layout::{SECURITY, WebPage, render};
 use crate::reader::web::near::near;
 use crate::reader::web::refused::web_refused;
-use crate::reader::web::search::Searches;
 use crate::reader::web::sent::Sent;
 
 /// How a page is cached that says why there is none: as the installer's refusal.
@@ -24,7 +23,6 @@ const UNKEPT: &str = "no-store";
 pub async fn web_reply(
     look: Look<'_>,
     outcome: Result<WebPage, Trouble>,
-    searches: &Searches,
     mut record: Record,
 ) -> Reply {
     let trouble = match outcome {
@@ -34,7 +32,7 @@ pub async fn web_reply(
     let none = NoAnswer::because(&look.flows.core, trouble, look.ask.path, &mut record);
     let page = match &none.denial {
         Some(denial) => web_refused(look, record.index.as_ref(), denial).await,
-        None => unanswered(look, &none, searches, &record).await,
+        None => unanswered(look, &none, &record).await,
     };
     send(look, (none.status, none.retry_after, UNKEPT), &page, record).await
 }
@@ -77,16 +75,11 @@ async fn send(
 }
 
 /// A page that says why there is no answer.
-async fn unanswered(
-    look: Look<'_>,
-    none: &NoAnswer,
-    searches: &Searches,
-    record: &Record,
-) -> WebPage {
+async fn unanswered(look: Look<'_>, none: &NoAnswer, record: &Record) -> WebPage {
     let title = none.status.canonical_reason().unwrap_or("error");
     let asked = record.index.as_ref().zip(record.project.as_ref());
     let near = match asked {
-        Some(asked) if none.status == StatusCode::NOT_FOUND => near(look, asked, searches).await,
+        Some(asked) if none.status == StatusCode::NOT_FOUND => near(look, asked).await,
         Some(_) | None => html! {},
     };
     let content = html! {

@@ -4,6 +4,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::reader::web::assets::{ICON, STYLE};
 use crate::reader::web::way::Way;
+use crate::search::QUERY_CHARS_MAX;
 
 /// Only our own stylesheet and icon are loaded, no script runs and no page may frame ours: even a value that was
 /// written unescaped by mistake could do nothing.
@@ -15,9 +16,6 @@ pub const SECURITY: [(&str, &str); 3] = [
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "same-origin"),
 ];
-
-/// Longest text in a search field; a search looks at no more.
-pub const QUERY_CHARS_MAX: usize = 100;
 
 /// A page being built.
 #[derive(Debug)]
@@ -58,7 +56,7 @@ pub fn render(path: &str, page: &WebPage) -> String {
                     a.name href=(way.home()) { "cheesecloth" }
                     form action=(way.search()) method="get" role="search" {
                         input type="search" name="query" value=(page.query) maxlength=(QUERY_CHARS_MAX)
-                            placeholder="project" aria-label="search projects by name";
+                            placeholder="project or words" aria-label="search projects";
                         button { "Search" }
                     }
                 }

@@ -1,5 +1,5 @@
 //! Pages for people: the indexes and their stacks, a project's versions with what is blocked and why,
-//! search by name.
+//! what a search finds.
 //!
 //! They need no script and load one stylesheet. `layout` holds what all pages share, `answer` makes the
 //! reply, also where there is no page; every other file is one page, or one part of a page. The markup is maud's: compiled, with every value
@@ -31,5 +31,5 @@ pub use home::{web_home, web_user};
 pub use index::web_index;
 pub use layout::WebPage;
 pub use project::web_project;
-pub use search::{Searches, web_search};
+pub use search::{AskedSearch, web_search};
 pub use sent::Sent;

@@ -262,6 +262,7 @@ mod tests {
     async fn a_project_that_is_not_there_is_answered_with_names_like_it() {
         let house = House::new().await;
         house.mirror_lists(&["banned", "nothin", "nothing", "nothing-else", "six"]);
+        house.catalogue().await;
         for path in [
             "/packages/stable/+simple/nothing/",
             "/packages/stable/nothing",

@@ -1,313 +1,319 @@
-//! Search by name: over the projects of all stages and the mirrors' lists held here.
-//!
-//! No upstream is asked. A mirror's list may have nearly a million names: it is read as one text and
-//! searched as such, by few searches at a time.
-
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+//! The page of what was found: by names and by what releases say of themselves.
 
 use maud::{Markup, html};
-use memchr::memmem;
 
-use crate::exchange::{Error, ErrorKind, Trouble};
-use crate::gateway::Flows;
+use crate::exchange::Error;
+use crate::exchange::Trouble;
 use crate::model::{IndexName, ProjectName};
-use crate::page::ProjectNames;
+use crate::reader::found::{FoundPage, FoundProject, PAGE_RESULTS, RESULTS_MAX, Wanted, find};
 use crate::reader::look::Look;
-use crate::reader::web::layout::{QUERY_CHARS_MAX, WebPage};
+use crate::reader::web::layout::WebPage;
 use crate::reader::web::way::Way;
-use crate::telemetry::{HeldPermits, Permits, WaitMeter};
+use crate::search::{ProjectOrigin, SearchQuery};
 
-/// Searches at one time; each may hold the lists of all mirrors, one after the other.
-const SEARCHES_MAX: usize = 2;
-
-/// Most names found in one index, and shown of all.
-const FOUND_MAX: usize = 200;
-
-/// Limits searches to [`SEARCHES_MAX`].
-#[derive(Debug)]
-pub struct Searches(Permits);
-
-impl Searches {
-    /// A place for one search, if one is free.
-    pub fn try_begin(&self) -> Option<HeldPermits> {
-        self.0.try_take()
-    }
+/// What a query string asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AskedSearch {
+    pub query: SearchQuery,
+    pub index: Option<IndexName>,
+    /// From 1.
+    pub page: usize,
 }
 
-impl Default for Searches {
-    fn default() -> Self {
-        Self(Permits::new(SEARCHES_MAX, WaitMeter::default()))
+impl AskedSearch {
+    /// Reads a query string. A page that is no number is the first, as for devpi-web; one beyond all results
+    /// is empty.
+    ///
+    /// # Errors
+    /// When `index` is no index's name.
+    pub fn of(query: Option<&str>) -> Result<Self, Error> {
+        let mut asked = Self {
+            query: SearchQuery::default(),
+            index: None,
+            page: 1,
+        };
+        for (key, value) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            match &*key {
+                // `query` is devpi-web's parameter, `q` was ours.
+                "query" | "q" => asked.query = SearchQuery::parse(&value),
+                "page" => asked.page = value.parse().unwrap_or(1).clamp(1, RESULTS_MAX),
+                "index" if !value.is_empty() => {
+                    let index = IndexName::parse(&value);
+                    let wrong = |_| Error::not_found(format!("There is no index {value}."));
+                    asked.index = Some(index.map_err(wrong)?);
+                }
+                _ => {}
+            }
+        }
+        Ok(asked)
+    }
+
+    /// Its page of results.
+    ///
+    /// # Errors
+    /// When there is no such index, or too many search.
+    pub async fn find(&self, look: Look<'_>) -> Result<FoundPage, Error> {
+        let wanted = Wanted {
+            query: self.query.clone(),
+            index: self.index.clone(),
+            first: (self.page - 1) * PAGE_RESULTS,
+            most: PAGE_RESULTS,
+            is_manage: look.ask.arrival.is_manage,
+        };
+        find(&look.flows.core, look.cx, wanted).await
+    }
+
+    /// The query string of another page of it.
+    fn turned_to(&self, page: usize) -> String {
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        query.append_pair("query", self.query.typed());
+        if let Some(index) = &self.index {
+            query.append_pair("index", index.as_str());
+        }
+        query.append_pair("page", &page.to_string());
+        query.finish()
     }
 }
-
-/// What was found: names, and the indexes that have each.
-type Found = BTreeMap<ProjectName, BTreeSet<IndexName>>;
 
 /// `/+search?query=`.
-pub async fn web_search(look: Look<'_>, searches: &Searches) -> Result<WebPage, Trouble> {
-    let query = query(look.ask.query);
-    let wanted = normalised(&query);
-    let way = Way::from(look.ask.path);
-    let content = if wanted.is_empty() {
+pub async fn web_search(look: Look<'_>) -> Result<WebPage, Trouble> {
+    let asked = AskedSearch::of(look.ask.query)?;
+    let content = if asked.query.is_empty() {
         html! {
             h1 { "Search" }
-            p { "Give a part of a project's name." }
+            p {
+                "Give a project's name, a part of it, what it is imported as, or words that it says of itself."
+            }
         }
     } else {
-        let _permit = searches.try_begin().ok_or_else(|| {
-            let words = "too many searches at one time, try again";
-            Error::new(ErrorKind::Unavailable(Some(1)), words)
-        })?;
-        let found = find(look, &wanted).await?;
+        let found = asked.find(look).await?;
         let default = look.cx.generation.policies.default_index();
         let default = default.filter(|index| look.shows(index));
-        results(&way, &query, &wanted, default, &found)
+        results(&Way::from(look.ask.path), &asked, &found, default)
+    };
+    let title = match asked.query.is_empty() {
+        true => "search".to_owned(),
+        false => format!("search for {}", asked.query.typed()),
     };
     Ok(WebPage {
-        title: "search".to_owned(),
-        query,
+        title,
+        query: asked.query.typed().to_owned(),
         content,
     })
 }
 
-async fn find(look: Look<'_>, wanted: &str) -> Result<Found, Error> {
-    let mut found = Found::new();
-    let indexes = look.cx.generation.policies.indexes();
-    for index in indexes.filter(|index| look.shows(&index.name)) {
-        let names = if index.is_mirror() {
-            find_mirrored(look.flows, index.name.clone(), wanted.to_owned()).await?
-        } else {
-            let projects = look.staged_projects(&index.name).await?;
-            find_in(&projects.iter().collect(), wanted)
-        };
-        for name in names {
-            found.entry(name).or_default().insert(index.name.clone());
-        }
-    }
-    Ok(found)
-}
-
-async fn find_mirrored(
-    flows: &Flows,
-    index: IndexName,
-    wanted: String,
-) -> Result<Vec<ProjectName>, Error> {
-    let held = Arc::clone(&flows.names);
-    let work = move || {
-        let names = held.list_copy(&index);
-        names
-            .map(|names| find_in(&names, &wanted))
-            .unwrap_or_default()
-    };
-    let names = tokio::task::spawn_blocking(work).await;
-    names.map_err(|error| Error::internal("search a project list", error))
-}
-
-/// The names that contain the text: an exact match, then those that start with it, then others.
-pub fn find_in(names: &ProjectNames, wanted: &str) -> Vec<ProjectName> {
-    let text = names.as_text();
-    let mut found = Vec::new();
-    let mut take = |name: &str| {
-        if let Ok(name) = ProjectName::parse(name)
-            && !found.contains(&name)
-        {
-            found.push(name);
-        }
-        found.len() < FOUND_MAX
-    };
-    // Names stand one to a line, so a line feed in front makes it a beginning.
-    let mut beginnings = vec![format!("\n{wanted}\n"), format!("\n{wanted}")];
-    if text.starts_with(wanted) && !take(line_at(text, 0)) {
-        return found;
-    }
-    beginnings.push(wanted.to_owned());
-    for needle in &beginnings {
-        let finder = memmem::Finder::new(needle.as_bytes());
-        for at in finder.find_iter(text.as_bytes()) {
-            let inside = at + needle.starts_with('\n') as usize;
-            if !take(line_at(text, inside)) {
-                return found;
-            }
-        }
-    }
-    found
-}
-
-/// The line around a byte that is not a line feed.
-fn line_at(text: &str, at: usize) -> &str {
-    let start = text[..at].rfind('\n').map_or(0, |feed| feed + 1);
-    let end = text[at..].find('\n').map_or(text.len(), |feed| at + feed);
-    &text[start..end]
-}
-
-/// What was typed, cut to the length that a name could have.
-fn query(query: Option<&str>) -> String {
-    let mut pairs = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
-    // `query` is devpi-web's parameter, `q` was ours.
-    let typed = pairs.find(|(key, _)| matches!(&**key, "query" | "q"));
-    typed
-        .map(|(_, typed)| typed.trim().chars().take(QUERY_CHARS_MAX).collect())
-        .unwrap_or_default()
-}
-
-/// Spelled like a name: lower case, and one `-` for every run of anything else.
-fn normalised(typed: &str) -> String {
-    let parts = typed
-        .split(|one: char| !one.is_ascii_alphanumeric())
-        .filter(|part| !part.is_empty());
-    parts.collect::<Vec<_>>().join("-").to_ascii_lowercase()
-}
-
 fn results(
     way: &Way,
-    typed: &str,
-    wanted: &str,
+    asked: &AskedSearch,
+    found: &FoundPage,
     default: Option<&IndexName>,
-    found: &Found,
 ) -> Markup {
-    let rank = |name: &ProjectName| {
-        let name = name.as_str();
-        (name != wanted, !name.starts_with(wanted))
-    };
-    let mut names: Vec<_> = found.iter().collect();
-    // Stable, so names of one rank stay sorted.
-    names.sort_by_key(|(name, _)| rank(name));
+    let first = (asked.page - 1) * PAGE_RESULTS + 1;
     html! {
-        h1 { "Projects named like " (typed) }
-        @if names.is_empty() {
+        h1 {
+            "Projects found for " (asked.query.typed())
+            @if let Some(index) = &asked.index { " on " a href=(way.index(index)) { (index) } }
+        }
+        @if !found.is_whole {
+            p.note { "What is searched is being gathered: some projects are not found yet." }
+        }
+        @if found.is_cut {
+            p.note { "Not everything is searched: it is more than limits.search_memory takes." }
+        }
+        @if found.results.is_empty() {
             p { "None. Mirrors are searched by the project list held last; a name may still be there." }
-            @if let (Some(index), Ok(project)) = (default, ProjectName::parse(typed)) {
+            @let name = ProjectName::parse(asked.query.typed());
+            @if let (Some(index), Ok(project)) = (asked.index.as_ref().or(default), name) {
                 p { "Ask " a href=(way.project(index, &project)) { (index) " for " (project) } "." }
             }
         } @else {
-            table.list {
-                tr { th { "project" } th { "on" } }
-                @for (name, indexes) in names.iter().take(FOUND_MAX) {
-                    tr {
-                        td { (name) }
-                        td {
-                            @for index in *indexes { a href=(way.project(index, name)) { (index) } " " }
-                        }
-                    }
+            ol.found start=(first) { @for one in &found.results { (result(way, one)) } }
+        }
+        (pages(way, asked, found.has_more))
+    }
+}
+
+fn result(way: &Way, found: &FoundProject) -> Markup {
+    let (project, first) = (&found.project, &found.indexes[0]);
+    html! {
+        li {
+            a.name href=(way.project(first, project)) { (project) }
+            @if let Some(version) = &found.version { " " span.faint { (version) } }
+            @match found.origin {
+                ProjectOrigin::Private => { " " span.tag.good { "private" } }
+                ProjectOrigin::AskedFor => { " " span.tag { "in use" } }
+                ProjectOrigin::Listed => {}
+            }
+            @if let Some(summary) = &found.summary { p { (summary) } }
+            div.facts {
+                @for index in &found.indexes {
+                    a href=(way.project(index, project)) { (index) }
                 }
             }
-            @if names.len() >= FOUND_MAX { p.faint { "Only the first are shown; give more of the name." } }
+        }
+    }
+}
+
+/// The ways to the page before and the one behind.
+fn pages(way: &Way, asked: &AskedSearch, has_more: bool) -> Markup {
+    let to = |page: usize| format!("{}?{}", way.search(), asked.turned_to(page));
+    html! {
+        @if asked.page > 1 || has_more {
+            nav.pages aria-label="pages of results" {
+                @if asked.page > 1 { a rel="prev" href=(to(asked.page - 1)) { "Previous" } }
+                span { "Page " (asked.page) }
+                @if has_more { a rel="next" href=(to(asked.page + 1)) { "Next" } }
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use serde_json::json;
 
-    use super::*;
     use crate::reader::api::{House, in_lines, text_of};
 
-    fn names(names: &[&str]) -> ProjectNames {
-        let names: Vec<ProjectName> = names
-            .iter()
-            .map(|name| ProjectName::parse(name).unwrap())
-            .collect();
-        names.iter().collect()
-    }
-
-    fn found(list: &[&str], wanted: &str) -> Vec<String> {
-        find_in(&names(list), wanted)
-            .iter()
-            .map(ToString::to_string)
-            .collect()
-    }
-
-    #[test]
-    fn the_name_itself_comes_first_then_beginnings_then_the_rest() {
-        let list = ["a-six", "six", "six-stubs", "sixer", "zz"];
-        assert_eq!(found(&list, "six"), ["six", "six-stubs", "sixer", "a-six"]);
-        assert_eq!(
-            found(&["six", "six-b"], "six"),
-            ["six", "six-b"],
-            "the first line too"
-        );
-        assert_eq!(found(&list, "nothing"), [""; 0]);
-        assert_eq!(found(&[], "six"), [""; 0]);
-    }
-
-    #[test]
-    fn an_exact_name_is_found_among_any_number_of_longer_ones() {
-        let mut list: Vec<String> = (0..1000).map(|number| format!("a-six{number}")).collect();
-        list.push("six".to_owned());
-        let list: Vec<&str> = list.iter().map(String::as_str).collect();
-        let found = found(&list, "six");
-        assert_eq!(found[0], "six");
-        assert_eq!(found.len(), FOUND_MAX);
-    }
-
-    #[test]
-    fn what_is_typed_is_read_as_a_name() {
-        let table = [
-            (Some("query=Hello.Pkg"), "hello-pkg"),
-            (Some("q=Hello.Pkg"), "hello-pkg"),
-            (Some("x=1&q=a+b"), "a-b"),
-            (Some("q=%3Cscript%3E"), "script"),
-            (Some("q=--__"), ""),
-            (Some("q"), ""),
-            (None, ""),
-        ];
-        for (asked, expected) in table {
-            assert_eq!(normalised(&query(asked)), expected, "{asked:?}");
+    async fn house() -> House {
+        let house = House::new().await;
+        house.mirror_lists(&["acme-evil", "banned", "hello-world", "six"]);
+        for (name, summary) in [("Acme.Tool", "cuts <cheese>"), ("other", "melts cheese")] {
+            let metadata = json!({"name": name, "version": "1.0", "summary": summary});
+            house
+                .publish_described("packages/stable", metadata, vec![])
+                .await;
         }
-        assert_eq!(
-            query(Some(&format!("q={}", "é".repeat(9999))))
-                .chars()
-                .count(),
-            QUERY_CHARS_MAX
-        );
+        house.catalogue().await;
+        house
     }
 
-    proptest! {
-        #[test]
-        fn a_name_is_found_if_and_only_if_the_text_is_in_it(
-            list in prop::collection::btree_set("[ab]{1,3}(-[ab]{1,2})?", 0..20),
-            wanted in "[ab]{1,3}|[ab]-[ab]",
-        ) {
-            let list: Vec<&str> = list.iter().map(String::as_str).collect();
-            let mut found = found(&list, &wanted);
-            found.sort_unstable();
-            let expected: Vec<&str> =
-                list.iter().copied().filter(|name| name.contains(&*wanted)).collect();
-            prop_assert_eq!(found, expected);
-        }
+    async fn names(house: &House, target: &str) -> Vec<String> {
+        let found = house.json(target).await;
+        assert_eq!(found["type"], "searchresult");
+        let items = found["result"]["items"].as_array().unwrap().clone();
+        let items = items
+            .iter()
+            .map(|one| format!("{} {}", one["name"], one["indexes"]));
+        items.map(|one| one.replace('"', "")).collect()
     }
 
     #[tokio::test]
-    async fn stages_and_mirrors_are_searched_and_the_query_is_escaped() {
-        let house = House::new().await;
-        house.mirror_lists(&["hello-world", "six"]);
+    async fn what_is_found_is_linked_and_everything_is_escaped() {
+        let house = house().await;
         let page = text_of(&house.browse("/+search?query=Hello").await);
-        let rows = page.split(r#"<table class="list">"#).nth(1).unwrap();
-        let rows = rows.split("</table>").next().unwrap();
-        insta::assert_snapshot!(in_lines(rows), @r#"
-        <tr><th>project</th><th>on</th></tr>
-        <tr><td>hello-pkg</td><td><a href="./packages/develop/hello-pkg">packages/develop</a> <a href="./packages/stable/hello-pkg">packages/stable</a> </td></tr>
-        <tr><td>hello-world</td><td><a href="./root/pypi/hello-world">root/pypi</a> </td></tr>
+        let list = page.split("<main").nth(1).unwrap();
+        insta::assert_snapshot!(in_lines(list).trim_start(), @r#"
+        id="content" tabindex="-1">
+        <h1>Projects found for Hello</h1>
+        <ol class="found" start="1">
+        <li><a class="name" href="./packages/develop/hello-pkg">hello-pkg</a> <span class="faint">1.0</span> <span class="tag good">private</span>
+        <p>says hello</p>
+        <div class="facts"><a href="./packages/develop/hello-pkg">packages/develop</a><a href="./packages/stable/hello-pkg">packages/stable</a></div></li>
+        <li><a class="name" href="./root/pypi/hello-world">hello-world</a>
+        <div class="facts"><a href="./root/pypi/hello-world">root/pypi</a></div></li>
+        <li><a class="name" href="./packages/stable/six">six</a> <span class="faint">1.0+house</span> <span class="tag good">private</span>
+        <p>says hello</p>
+        <div class="facts"><a href="./packages/stable/six">packages/stable</a><a href="./root/pypi/six">root/pypi</a></div></li></ol></main></body></html>
         "#);
+        let page = text_of(&house.browse("/+search?q=cheese").await);
+        assert!(page.contains("cuts &lt;cheese&gt;"), "{page}");
         let page = text_of(&house.browse("/+search?q=%22%3E%3Cb%3E").await);
         assert!(page.contains(r#"value="&quot;&gt;&lt;b&gt;""#), "{page}");
         assert!(!page.contains("<b>"), "{page}");
     }
 
     #[tokio::test]
-    async fn more_searches_than_fit_are_told_to_wait() {
+    async fn an_index_finds_what_its_stack_shows_and_nothing_that_is_refused() {
+        let house = house().await;
+        let table: [(&str, &[&str]); 7] = [
+            (
+                "query=hello",
+                &[
+                    "hello-pkg [packages/develop,packages/stable]",
+                    "hello-world [root/pypi]",
+                    "six [packages/stable,root/pypi]",
+                ],
+            ),
+            (
+                "query=hello&index=packages/develop",
+                &[
+                    "hello-pkg [packages/develop]",
+                    "hello-world [packages/develop]",
+                    "six [packages/develop]",
+                ],
+            ),
+            // Of a private project a mirror tells nothing, and what is private is not on the mirror.
+            ("query=hello&index=root/pypi", &["hello-world [root/pypi]"]),
+            ("query=cheese&index=root/pypi", &[]),
+            // Reserved, and refused by name.
+            ("query=acme", &["acme-tool [packages/stable]"]),
+            ("query=banned", &[]),
+            ("query=banned&index=packages/stable", &[]),
+        ];
+        for (query, expected) in table {
+            assert_eq!(
+                names(&house, &format!("/+search?{query}")).await,
+                expected,
+                "{query}"
+            );
+        }
+        for index in ["no/body", "nonsense"] {
+            let reply = house
+                .get(&format!("/+search?query=six&index={index}"))
+                .await;
+            assert_eq!(reply.status, 404, "{index}");
+        }
+    }
+
+    #[tokio::test]
+    async fn pages_follow_each_other_and_end() {
         let house = House::new().await;
+        let names: Vec<String> = (100..145).map(|number| format!("many-{number}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        house.mirror_lists(&names);
+        house.catalogue().await;
+        let mut all = Vec::new();
+        for (page, count) in [(1, 20), (2, 20), (3, 5), (4, 0), (9999, 0)] {
+            let found = house
+                .json(&format!("/+search?query=many&page={page}"))
+                .await;
+            let items = found["result"]["items"].as_array().unwrap().clone();
+            assert_eq!(items.len(), count, "{page}");
+            assert_eq!(found["result"]["has_more"], page < 3, "{page}");
+            all.extend(
+                items
+                    .iter()
+                    .map(|one| one["name"].as_str().unwrap().to_owned()),
+            );
+        }
+        assert_eq!(all, names);
+        let page = text_of(&house.browse("/+search?query=many&page=2").await);
+        for link in [
+            r#"rel="prev" href="./+search?query=many&amp;page=1""#,
+            r#"rel="next" href="./+search?query=many&amp;page=3""#,
+            r#"<ol class="found" start="21">"#,
+        ] {
+            assert!(page.contains(link), "{link}: {page}");
+        }
+    }
+
+    #[tokio::test]
+    async fn more_searches_than_fit_are_told_to_wait() {
+        let house = house().await;
         let held = house.occupy_searches();
         assert_eq!(house.browse("/+search?q=six").await.status, 503);
         drop(held);
         assert_eq!(house.browse("/+search?q=six").await.status, 200);
     }
 
-    impl Searches {
-        pub fn occupy(&self) -> HeldPermits {
-            self.0.try_take_many(self.0.size()).unwrap()
-        }
+    #[tokio::test]
+    async fn before_all_is_gathered_that_is_said() {
+        let house = House::new().await;
+        let page = text_of(&house.browse("/+search?q=six").await);
+        assert!(page.contains("is being gathered"), "{page}");
+        assert_eq!(
+            house.json("/+search?q=six").await["result"]["is_complete"],
+            false
+        );
     }
 }

@@ -24,6 +24,7 @@ use cheesecloth::testing::page::{ProjectPage, StoredMeta, to_stored};
 use cheesecloth::testing::policy::{Policies, Recalls};
 use cheesecloth::testing::protocol::{Audience, Preferences, PublicRoute};
 use cheesecloth::testing::reader::Reader;
+use cheesecloth::testing::search::{Catalogue, CatalogueKeeper, CataloguedIndex};
 use cheesecloth::testing::store::{FsStore, Key};
 use cheesecloth::testing::telemetry::Metrics;
 use cheesecloth::testing::upstream::{Decoding, Fleet, Proxies, Upstream, install_crypto_provider};
@@ -175,6 +176,7 @@ impl House {
             store: Arc::clone(&store),
             depot: None,
             records: Arc::clone(&records) as Arc<dyn Db>,
+            catalogue: Arc::new(Catalogue::new(&Limits::default().search)),
             metrics: Arc::new(metrics),
             work: tokio::runtime::Handle::current(),
         }));
@@ -214,6 +216,19 @@ impl House {
             policies: before.policies.under(recalls),
             upstreams: before.upstreams.clone(),
         });
+    }
+
+    /// Gathers what is searched, as of now.
+    pub(crate) async fn catalogue(&self) {
+        let core = &self.flows.core;
+        let (records, store) = (Arc::clone(&core.records), Arc::clone(&core.store));
+        let mut keeper = CatalogueKeeper::new(Arc::clone(&core.catalogue), records, store);
+        let generation = core.generation();
+        let indexes = generation.policies.indexes().map(|index| CataloguedIndex {
+            name: index.name.clone(),
+            is_mirror: index.is_mirror(),
+        });
+        keeper.follow(indexes.collect()).await.unwrap();
     }
 
     /// What answers, for what is no request.

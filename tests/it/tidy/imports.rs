@@ -45,8 +45,13 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "search",
+        &["model", "page", "protocol", "telemetry", "store", "db"],
+    ),
+    (
         "exchange",
         &[
+            "search",
             "model",
             "advisory",
             "language",
@@ -59,6 +64,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "upstream",
             "store",
             "db",
+            "depot",
             "cache",
         ],
     ),
@@ -127,6 +133,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "feed",
             "exchange",
             "catalog",
+            "search",
             "gateway",
         ],
     ),

@@ -28,6 +28,7 @@ mod exchange;
 mod feed;
 mod front;
 mod gateway;
+mod identity;
 mod journal;
 mod language;
 mod listen;

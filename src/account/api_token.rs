@@ -10,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use subtle::ConstantTimeEq;
 
 use crate::account::credentials::NotAccepted;
-use crate::account::principal::{Identity, Principal, Scope};
+use crate::account::principal::{Identity, Means, Scope};
 use crate::db::ApiToken;
 use crate::model::{Sha256, Timestamp};
 
@@ -73,7 +73,7 @@ impl<'a> PresentedToken<'a> {
     ///
     /// # Errors
     /// When its secret is not the one that belongs to the id, or it has expired.
-    pub fn check(self, record: &ApiToken, now: Timestamp) -> Result<Principal, NotAccepted> {
+    pub fn check(self, record: &ApiToken, now: Timestamp) -> Result<Identity, NotAccepted> {
         let presented = Sha256::of(self.secret.as_bytes());
         if !bool::from(presented.as_bytes().ct_eq(record.secret_hash.as_bytes())) {
             return Err(NotAccepted::Withdrawn);
@@ -86,10 +86,12 @@ impl<'a> PresentedToken<'a> {
             indexes: record.indexes.clone(),
             operations: record.operations.clone(),
         };
-        Ok(Principal::Known(Identity {
+        Ok(Identity {
             user: record.user.clone(),
             scope: Some(scope),
-        }))
+            groups: Vec::new(),
+            means: Means::Token,
+        })
     }
 }
 
@@ -138,9 +140,9 @@ mod tests {
             let minted = MintedToken::of(&[filler; 40]);
             let presented = PresentedToken::parse(&minted.text).unwrap();
             assert_eq!(presented.id, minted.id);
-            let principal = presented.check(&record(&minted), now()).unwrap();
-            assert!(principal.is("ci"));
-            let scope = principal.scope().unwrap();
+            let identity = presented.check(&record(&minted), now()).unwrap();
+            assert_eq!(identity.user, "ci");
+            let scope = identity.scope.unwrap();
             assert_eq!(scope.operations, [TokenOperation::Upload]);
             for (index, expected) in [("ci/dev", true), ("ci-too/dev", false), ("me/ci", false)] {
                 assert_eq!(

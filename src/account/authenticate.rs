@@ -1,4 +1,8 @@
-//! Whose credentials these are: login token, CI token or password, in that order of cheapness.
+//! Whose credentials these are: login token, CI token or password, in that order of cheapness; or whom a
+//! proxy names.
+//!
+//! A user with a password here is known here alone. One without it may be known to a directory, which
+//! then has the last word: whoever it no longer knows has no login and no token any more.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -9,10 +13,12 @@ use crate::account::credential_cache::CredentialCache;
 use crate::account::credentials::{Credentials, NotAccepted};
 use crate::account::login_limiter::LoginLimiter;
 use crate::account::password::{Checked, PasswordError, Passwords};
-use crate::account::principal::{Principal, ROOT};
+use crate::account::principal::{Identity, Means, Principal, ROOT};
 use crate::account::session::SessionKey;
+use crate::account::standings::{HouseGroups, Standings};
 use crate::db::{Cause, Db, DbError, NewUser, User};
-use crate::model::Timestamp;
+use crate::identity::UserDirectory;
+use crate::model::{IndexName, Timestamp};
 use crate::telemetry::{Metrics, WaitFor};
 
 /// Most uses of CI tokens held until they are written; more are dropped, since they only inform.
@@ -26,6 +32,9 @@ pub struct Accounts {
     key: SessionKey,
     pub cache: CredentialCache,
     pub limiter: LoginLimiter,
+    pub standings: Standings,
+    /// Whether proxies may name users.
+    is_named_by_proxies: bool,
     token_uses: Mutex<HashMap<String, Timestamp>>,
 }
 
@@ -33,13 +42,24 @@ pub struct Accounts {
 /// and writes are refused (docs/protocol/devpi.md §5).
 pub type Authenticated = Result<Principal, NotAccepted>;
 
-/// A login token, and what to tell the user with it.
+/// A user who has logged in, and what to tell them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LoggedIn {
-    /// The token.
-    pub token: String,
+    /// Who it is.
+    pub identity: Identity,
+    /// Their login token; `None` for a user of a directory who has no record yet.
+    pub token: Option<String>,
     /// Root logged in with an empty password: say that it should get one.
     pub root_without_password: bool,
+}
+
+/// A user whose password was right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedIn {
+    /// Who it is.
+    pub identity: Identity,
+    /// Their record, which a user of a directory may not have yet.
+    pub user: Option<User>,
 }
 
 /// Why credentials could not be checked.
@@ -68,8 +88,32 @@ impl Accounts {
             key,
             cache: CredentialCache::new(cache_key),
             limiter: LoginLimiter::default(),
+            standings: Standings::default(),
+            is_named_by_proxies: false,
             token_uses: Mutex::default(),
         }
+    }
+
+    /// The same with users whom others know too; not for accounts that are in use.
+    #[must_use]
+    pub fn beside(self, directory: Option<Arc<UserDirectory>>, is_named_by_proxies: bool) -> Self {
+        Self {
+            standings: Standings::of(directory),
+            is_named_by_proxies,
+            ..self
+        }
+    }
+
+    /// Puts the groups that the operator wrote down in force.
+    pub fn adopt_groups(&self, groups: &HouseGroups) {
+        self.standings.adopt(groups);
+    }
+
+    /// Whether a user with this record gets in by somebody else's word, and is not to have a password here.
+    #[must_use]
+    pub fn is_of_others(&self, user: Option<&User>) -> bool {
+        let has_password = user.is_some_and(|user| user.password_hash.is_some());
+        !has_password && (self.standings.has_directory() || self.is_named_by_proxies)
     }
 
     /// The same, with the waits of those who log in counted; not for accounts that are in use.
@@ -105,8 +149,47 @@ impl Accounts {
         if let Some(presented) = PresentedToken::parse(secret) {
             return self.by_api_token(presented, now).await;
         }
-        let user = self.by_password(&credentials.user, secret, address, now);
-        Ok(user.await?.map(|user| Principal::user(user.name)))
+        let signed_in = self.by_password(&credentials.user, secret, address, now);
+        Ok(signed_in
+            .await?
+            .map(|signed_in| Principal::Known(signed_in.identity)))
+    }
+
+    /// Who a proxy says it speaks for: any user but root, who has a password and nothing else. `None` if
+    /// proxies name nobody here.
+    ///
+    /// # Errors
+    /// See [`Accounts::authenticate`].
+    pub async fn named_by_proxy(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Authenticated>, AccountError> {
+        if !self.is_named_by_proxies {
+            return Ok(None);
+        }
+        if !IndexName::is_part(name) || name == ROOT {
+            return Ok(Some(Err(NotAccepted::Wrong)));
+        }
+        let mut identity = Identity {
+            user: name.to_owned(),
+            scope: None,
+            groups: Vec::new(),
+            means: Means::Header,
+        };
+        let user = self.db.user(name).await?;
+        let has_password = user.is_some_and(|user| user.password_hash.is_some());
+        let others = match has_password {
+            true => Ok(None),
+            // Whether a directory knows them does not matter: the proxy does.
+            false => self.standings.now(name, now).await,
+        };
+        Ok(Some(others.map(|others| {
+            identity.groups = self
+                .standings
+                .groups(name, others.as_deref().unwrap_or_default());
+            Principal::Known(identity)
+        })))
     }
 
     /// Exchanges a password for a login token. Tokens are not accepted here: a login cannot be renewed
@@ -121,10 +204,11 @@ impl Accounts {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<Result<LoggedIn, NotAccepted>, AccountError> {
-        let user = self.by_password(user, password, address, now).await?;
-        Ok(user.map(|user| LoggedIn {
-            token: self.token_of(&user, now),
-            root_without_password: user.name == ROOT && password.is_empty(),
+        let signed_in = self.by_password(user, password, address, now).await?;
+        Ok(signed_in.map(|SignedIn { identity, user }| LoggedIn {
+            token: user.map(|user| self.token_of(&user, now)),
+            root_without_password: identity.user == ROOT && password.is_empty(),
+            identity,
         }))
     }
 
@@ -195,9 +279,16 @@ impl Accounts {
             return Ok(Err(NotAccepted::Wrong));
         };
         let user = self.db.user(&session.user).await?;
-        let user = user.filter(|user| user.generation == session.generation);
-        let principal = user.map(|user| Principal::user(user.name));
-        Ok(principal.ok_or(NotAccepted::Wrong))
+        let Some(user) = user.filter(|user| user.generation == session.generation) else {
+            return Ok(Err(NotAccepted::Wrong));
+        };
+        let identity = Identity {
+            user: session.user,
+            scope: None,
+            groups: Vec::new(),
+            means: Means::Session,
+        };
+        Ok(self.in_groups(identity, Some(&user), now).await)
     }
 
     async fn by_api_token(
@@ -208,13 +299,43 @@ impl Accounts {
         let record = self.db.api_token(presented.id).await?;
         let checked = record.ok_or(NotAccepted::Withdrawn);
         let checked = checked.and_then(|record| presented.check(&record, now));
-        if checked.is_ok() {
+        let identity = match checked {
+            Ok(identity) => identity,
+            Err(why) => return Ok(Err(why)),
+        };
+        {
             let mut uses = self.token_uses();
             if uses.len() < USES_MAX || uses.contains_key(presented.id) {
                 uses.insert(presented.id.to_owned(), now);
             }
         }
-        Ok(checked)
+        // Only a directory asks for more than the token's own record says.
+        let user = match self.standings.has_directory() {
+            true => self.db.user(&identity.user).await?,
+            false => None,
+        };
+        Ok(self.in_groups(identity, user.as_ref(), now).await)
+    }
+
+    /// A user who said who they are earlier, with the groups they are in now; not accepted if the
+    /// directory that knew them does not know them any more.
+    async fn in_groups(
+        &self,
+        mut identity: Identity,
+        user: Option<&User>,
+        now: Timestamp,
+    ) -> Authenticated {
+        let has_password = user.is_some_and(|user| user.password_hash.is_some());
+        let others = match self.standings.has_directory() && !has_password {
+            true => {
+                let standing = self.standings.now(&identity.user, now).await?;
+                Some(standing.ok_or(NotAccepted::Wrong)?)
+            }
+            false => None,
+        };
+        let others = others.as_deref().unwrap_or_default();
+        identity.groups = self.standings.groups(&identity.user, others);
+        Ok(Principal::Known(identity))
     }
 
     fn token_uses(&self) -> MutexGuard<'_, HashMap<String, Timestamp>> {
@@ -224,134 +345,4 @@ impl Accounts {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::account::api_token::MintedToken;
-    use crate::account::sample::{HERE, accounts, add_user, cause, now, token, try_out};
-    use crate::account::session::SESSION_LIFETIME;
-    use crate::db::{NewApiToken, TokenOperation, UserUpdate};
-
-    #[tokio::test]
-    async fn passwords_and_login_tokens_are_good_for_their_user() {
-        let (_folder, accounts) = accounts().await;
-        let logged_in = token(&accounts, "u", "p").await;
-        assert!(!logged_in.root_without_password);
-        let known = Some(Principal::user("u"));
-        for secret in ["p", "p", &logged_in.token] {
-            assert_eq!(
-                try_out(&accounts, "u", secret, now()).await,
-                known,
-                "{secret}"
-            );
-        }
-        for (user, secret) in [
-            ("u", "q"),
-            ("u", ""),
-            ("v", "p"),
-            ("a/b", "p"),
-            ("root", &*logged_in.token),
-        ] {
-            assert_eq!(
-                try_out(&accounts, user, secret, now()).await,
-                None,
-                "{user} {secret}"
-            );
-        }
-        let late = now() + SESSION_LIFETIME;
-        assert_eq!(try_out(&accounts, "u", &logged_in.token, late).await, None);
-        let renewed = accounts
-            .log_in("u", &logged_in.token, HERE, now())
-            .await
-            .unwrap();
-        assert_eq!(renewed, Err(NotAccepted::Wrong), "a token is no password");
-    }
-
-    #[tokio::test]
-    async fn root_without_a_password_is_told() {
-        let (_folder, accounts) = accounts().await;
-        assert!(token(&accounts, "root", "").await.root_without_password);
-        assert!(accounts.is_root_open().await.unwrap());
-        accounts.settle_root("other", now()).await.unwrap();
-        token(&accounts, "root", "").await;
-    }
-
-    #[tokio::test]
-    async fn a_token_ends_with_the_password_and_with_the_user() {
-        let (_folder, accounts) = accounts().await;
-        let before = token(&accounts, "u", "p").await.token;
-        let password_hash = Some(accounts.passwords.hash("new").await.unwrap());
-        let update = UserUpdate {
-            password_hash,
-            ..UserUpdate::default()
-        };
-        let user = accounts
-            .db
-            .update_user(&cause(), "u", &update)
-            .await
-            .unwrap()
-            .unwrap();
-        assert_eq!(try_out(&accounts, "u", &before, now()).await, None);
-        assert_eq!(
-            try_out(&accounts, "u", "p", now()).await,
-            None,
-            "the cache forgets too"
-        );
-        let after = accounts.token_of(&user, now());
-        assert!(try_out(&accounts, "u", &after, now()).await.is_some());
-        accounts.db.delete_user(&cause(), "u").await.unwrap();
-        assert_eq!(try_out(&accounts, "u", &after, now()).await, None);
-        add_user(&accounts).await;
-        assert_eq!(
-            try_out(&accounts, "u", &after, now()).await,
-            None,
-            "another user of the name"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_ci_token_works_under_any_name_and_its_use_is_noted() {
-        let (_folder, accounts) = accounts().await;
-        let minted = MintedToken::of(&[3; 40]);
-        let new = NewApiToken {
-            id: minted.id.clone(),
-            user: "u".into(),
-            secret_hash: minted.secret_hash,
-            note: String::new(),
-            indexes: vec![],
-            operations: vec![TokenOperation::Upload],
-            expires: now() + Duration::from_hours(1),
-        };
-        accounts
-            .db
-            .create_api_token(&cause(), &new)
-            .await
-            .unwrap()
-            .unwrap();
-        let principal = try_out(&accounts, "__token__", &minted.text, now())
-            .await
-            .unwrap();
-        assert!(principal.is("u") && principal.scope().is_some());
-        assert_eq!(
-            try_out(&accounts, "u", &minted.text, new.expires).await,
-            None
-        );
-        let unknown = MintedToken::of(&[4; 40]).text;
-        assert_eq!(try_out(&accounts, "u", &unknown, now()).await, None);
-        accounts.note_token_uses().await.unwrap();
-        let record = accounts.db.api_token(&minted.id).await.unwrap().unwrap();
-        assert_eq!(record.last_used, Some(now()));
-    }
-
-    #[tokio::test]
-    async fn a_user_without_a_password_cannot_log_in() {
-        let (_folder, accounts) = accounts().await;
-        let user = NewUser {
-            name: "declared".into(),
-            ..NewUser::default()
-        };
-        accounts.db.create_user(&cause(), &user).await.unwrap();
-        assert_eq!(try_out(&accounts, "declared", "", now()).await, None);
-    }
-}
+mod tests;

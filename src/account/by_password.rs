@@ -2,11 +2,16 @@
 
 use std::net::IpAddr;
 
-use crate::account::authenticate::{AccountError, Accounts};
+use crate::account::authenticate::{AccountError, Accounts, SignedIn};
 use crate::account::credentials::NotAccepted;
+use crate::account::login_limiter::Attempt;
 use crate::account::password::Checked;
+use crate::account::principal::{Identity, Means, ROOT};
 use crate::db::User;
 use crate::model::{IndexName, Timestamp};
+
+/// In place of a hash for passwords that a directory has found to be right; no hash looks like it.
+const OF_DIRECTORY: &str = "directory";
 
 impl Accounts {
     /// Finds out whose password this is: remembered from a moment ago, or checked in its turn.
@@ -16,7 +21,7 @@ impl Accounts {
         password: &str,
         address: IpAddr,
         now: Timestamp,
-    ) -> Result<Result<User, NotAccepted>, AccountError> {
+    ) -> Result<Result<SignedIn, NotAccepted>, AccountError> {
         let user = if IndexName::is_part(name) {
             self.db.user(name).await?
         } else {
@@ -29,12 +34,17 @@ impl Accounts {
             Ok(attempt) => attempt,
             Err(wait) => return Ok(Err(NotAccepted::Wait(wait))),
         };
+        // Whoever has a password here is not looked for elsewhere, and root never is.
+        let may_be_elsewhere = hash.is_none() && name != ROOT && IndexName::is_part(name);
+        if may_be_elsewhere && self.standings.has_directory() {
+            return Ok(self.by_directory(name, password, user, attempt, now).await);
+        }
         if let (Some(user), Some(hash)) = (&user, &hash)
             && self.cache.knows(name, hash, password, now)
         {
             // A remembered password does not clear what others behind the address have guessed.
             attempt.forgive();
-            return Ok(Ok(user.clone()));
+            return Ok(Ok(self.signed_in(user.clone())));
         }
         let checked = match self.passwords.check(password, hash.as_deref()).await {
             Ok(checked) => checked,
@@ -54,7 +64,60 @@ impl Accounts {
         };
         self.cache.remember(name, &hash, password, now);
         attempt.right();
-        Ok(Ok(user))
+        Ok(Ok(self.signed_in(user)))
+    }
+
+    fn signed_in(&self, user: User) -> SignedIn {
+        let identity = Identity {
+            user: user.name.clone(),
+            scope: None,
+            groups: self.standings.groups(&user.name, &[]),
+            means: Means::Password,
+        };
+        let user = Some(user);
+        SignedIn { identity, user }
+    }
+
+    /// Asks the directory whose password this is, unless it was right a moment ago.
+    async fn by_directory(
+        &self,
+        name: &str,
+        password: &str,
+        user: Option<User>,
+        attempt: Attempt<'_>,
+        now: Timestamp,
+    ) -> Result<SignedIn, NotAccepted> {
+        let is_remembered = self.cache.knows(name, OF_DIRECTORY, password, now);
+        let answer = match is_remembered {
+            true => self.standings.now(name, now).await,
+            false => self.standings.sign_in(name, password, now).await,
+        };
+        let groups = match answer {
+            Ok(Some(groups)) => groups,
+            Ok(None) => {
+                attempt.wrong();
+                return Err(NotAccepted::Wrong);
+            }
+            Err(why) => {
+                attempt.forgive();
+                return Err(why);
+            }
+        };
+        if is_remembered {
+            attempt.forgive();
+        } else {
+            let lifetime = self.standings.lifetime();
+            self.cache
+                .remember_for(name, OF_DIRECTORY, password, now, lifetime);
+            attempt.right();
+        }
+        let identity = Identity {
+            user: name.to_owned(),
+            scope: None,
+            groups: self.standings.groups(name, &groups),
+            means: Means::Ldap,
+        };
+        Ok(SignedIn { identity, user })
     }
 
     /// Stores a right password with a hash of today's parameters. If that fails, this login succeeds all
@@ -160,7 +223,7 @@ mod tests {
     #[tokio::test]
     async fn an_outdated_hash_is_renewed_and_no_login_ends() {
         let (_folder, accounts) = accounts().await;
-        let session = token(&accounts, "u", "p").await.token;
+        let session = token(&accounts, "u", "p").await.token.unwrap();
         let old = Passwords::new(
             Cost {
                 iterations: 2,

@@ -45,6 +45,18 @@ impl CredentialCache {
 
     /// Remembers that it was.
     pub fn remember(&self, user: &str, hash: &str, password: &str, now: Timestamp) {
+        self.remember_for(user, hash, password, now, LIFETIME);
+    }
+
+    /// The same for another time.
+    pub fn remember_for(
+        &self,
+        user: &str,
+        hash: &str,
+        password: &str,
+        now: Timestamp,
+        lifetime: Duration,
+    ) {
         let entry = self.entry(user, hash, password);
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         if until.len() >= ENTRIES_MAX {
@@ -53,7 +65,7 @@ impl CredentialCache {
         if until.len() >= ENTRIES_MAX {
             until.clear();
         }
-        if let Ok(end) = now.checked_add(LIFETIME) {
+        if let Ok(end) = now.checked_add(lifetime) {
             until.insert(entry, end);
         }
     }

@@ -28,6 +28,8 @@ pub enum NotAccepted {
     Expired,
     /// A CI token that does not exist, or was withdrawn.
     Withdrawn,
+    /// The directory that knows this user does not answer: they may be right (503).
+    Unavailable,
     /// Too many wrong ones: wait this long (429, `Retry-After`).
     Wait(Duration),
 }

@@ -14,13 +14,14 @@ mod salted;
 #[cfg(test)]
 mod sample;
 mod session;
+mod standings;
 
 pub use api_token::MintedToken;
-pub use authenticate::{AccountError, Accounts};
+pub use authenticate::{AccountError, Accounts, LoggedIn};
 pub use credentials::{Credentials, NotAccepted};
 pub use password::{Checked, Cost, ExportedHash, PasswordError, Passwords};
 pub use permission::{HouseRules, IndexAcl, Operation, UserCreation, permits};
 #[cfg(test)]
 pub use principal::{Identity, Scope};
-pub use principal::{Principal, ROOT};
+pub use principal::{Means, Principal, ROOT};
 pub use session::{SESSION_LIFETIME, SessionKey};

@@ -130,13 +130,13 @@ fn allows(operation: Operation<'_>, who: &Principal, rules: &HouseRules) -> bool
     }
 }
 
-/// Whether an access list names the principal. Groups (`:name`) come from plugins, which do not exist
-/// here, so nobody is in one.
+/// Whether an access list names the principal, or a group (`:name`) that they are in.
 fn is_listed(who: &Principal, names: &[String]) -> bool {
+    let is_in = |group: &str| who.groups().iter().any(|one| one == group);
     names.iter().any(|name| {
         name.eq_ignore_ascii_case(EVERYONE)
             || (*who != Principal::Anonymous && name.eq_ignore_ascii_case(EVERY_USER))
-            || who.is(name)
+            || name.strip_prefix(':').map_or_else(|| who.is(name), is_in)
     })
 }
 
@@ -162,7 +162,7 @@ fn covers(scope: &Scope, operation: Operation<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::principal::Identity;
+    use crate::account::principal::{Identity, Means};
 
     fn names(list: &[&str]) -> Vec<String> {
         list.iter().map(|name| (*name).to_owned()).collect()
@@ -271,6 +271,53 @@ mod tests {
     }
 
     #[test]
+    fn a_list_names_a_group_for_everybody_who_is_in_it() {
+        let index = IndexName::parse("owner/dev").unwrap();
+        let who = |user: &str, groups: &[&str]| {
+            Principal::Known(Identity {
+                user: user.to_owned(),
+                scope: None,
+                groups: names(groups),
+                means: Means::Ldap,
+            })
+        };
+        for (list, who, may) in [
+            (":team-a", who("anna", &["team-a"]), true),
+            (":team-a", who("anna", &["team-b", "team-a"]), true),
+            (":team-a", who("anna", &["team-b"]), false),
+            (
+                ":team-a",
+                who("anna", &["Team-A", ":team-a", "team-a-b"]),
+                false,
+            ),
+            // A user is no group of that name, and a group no user.
+            (":team-a", who("team-a", &[]), false),
+            (":team-a", who(":team-a", &[]), false),
+            ("team-a", who("anna", &["team-a"]), false),
+            (":AUTHENTICATED:", who("anna", &[]), true),
+            (":team-a", Principal::Anonymous, false),
+        ] {
+            let upload = names(&[list]);
+            let acl = IndexAcl {
+                name: &index,
+                upload: &upload,
+                toxresult_upload: &[],
+            };
+            let rules = HouseRules::default();
+            assert_eq!(
+                permits(Operation::Upload(acl), &who, &rules),
+                may,
+                "{list} {who:?}"
+            );
+            let rules = HouseRules {
+                restrict_modify: Some(names(&[list])),
+                ..rules
+            };
+            assert_eq!(permits(Operation::CreateUser, &who, &rules), may, "{list}");
+        }
+    }
+
+    #[test]
     fn a_token_is_good_for_what_it_says_and_only_where_its_user_is() {
         let index = IndexName::parse("owner/dev").unwrap();
         let other = IndexName::parse("owner/stable").unwrap();
@@ -293,6 +340,8 @@ mod tests {
             Principal::Known(Identity {
                 user: user.to_owned(),
                 scope: Some(scope),
+                groups: Vec::new(),
+                means: Means::Token,
             })
         };
         let upload = token("owner", &[TokenOperation::Upload]);

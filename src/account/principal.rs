@@ -24,6 +24,39 @@ pub struct Identity {
     pub user: String,
     /// What a CI token is limited to; `None` for everything the user may do.
     pub scope: Option<Scope>,
+    /// The groups that the user is in, without the colon that lists write before them.
+    pub groups: Vec<String>,
+    /// How they said who they are.
+    pub means: Means,
+}
+
+/// How somebody says who they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Means {
+    /// A password that is kept here.
+    Password,
+    /// A CI token.
+    Token,
+    /// A login, which somebody who gave a password got for it.
+    Session,
+    /// A password that a directory knows.
+    Ldap,
+    /// A proxy's word.
+    Header,
+}
+
+impl Means {
+    /// As the audit writes it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Token => "token",
+            Self::Session => "session",
+            Self::Ldap => "ldap",
+            Self::Header => "header",
+        }
+    }
 }
 
 /// A CI token and its limits.
@@ -50,12 +83,14 @@ impl Scope {
 }
 
 impl Principal {
-    /// A user who gave a password or a login token.
+    /// A user who gave a password, and is in no group.
     #[must_use]
     pub fn user(name: impl Into<String>) -> Self {
         Self::Known(Identity {
             user: name.into(),
             scope: None,
+            groups: Vec::new(),
+            means: Means::Password,
         })
     }
 
@@ -72,6 +107,24 @@ impl Principal {
     #[must_use]
     pub fn is(&self, user: &str) -> bool {
         self.name() == Some(user)
+    }
+
+    /// The groups they are in.
+    #[must_use]
+    pub fn groups(&self) -> &[String] {
+        match self {
+            Self::Anonymous => &[],
+            Self::Known(identity) => &identity.groups,
+        }
+    }
+
+    /// How they said who they are.
+    #[must_use]
+    pub fn means(&self) -> Option<Means> {
+        match self {
+            Self::Anonymous => None,
+            Self::Known(identity) => Some(identity.means),
+        }
     }
 
     /// What a CI token is limited to.

@@ -9,7 +9,12 @@ use crate::account::password::{Cost, Passwords};
 use crate::account::principal::Principal;
 use crate::account::session::SessionKey;
 use crate::db::{Cause, Db, NewUser, Sqlite};
-use crate::model::Timestamp;
+use crate::identity::UserDirectory;
+use crate::model::{
+    DIRECTORY_RECHECK_MAX, DirectoryServer, DirectorySettings, DirectoryTls, FindUser,
+    PersonTemplate, Timestamp,
+};
+use crate::telemetry::WaitMeter;
 
 pub const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 pub const CHEAP: Cost = Cost {
@@ -74,4 +79,31 @@ pub async fn try_out(
 pub async fn token(accounts: &Accounts, user: &str, password: &str) -> LoggedIn {
     let logged_in = accounts.log_in(user, password, HERE, now()).await.unwrap();
     logged_in.unwrap()
+}
+
+/// A directory that cannot be reached.
+pub fn directory_nowhere() -> Arc<UserDirectory> {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    directory_at(gone.local_addr().unwrap())
+}
+
+/// A directory that is said to be there; it has nobody to look for.
+pub fn directory_at(address: std::net::SocketAddr) -> Arc<UserDirectory> {
+    let template = PersonTemplate::parse("uid={username},dc=x").unwrap();
+    let settings = DirectorySettings {
+        servers: vec![DirectoryServer {
+            url: format!("ldap://{address}").parse().unwrap(),
+            tls: DirectoryTls {
+                start_tls: false,
+                is_verified: true,
+                authorities: Vec::new(),
+                own: None,
+            },
+        }],
+        user: FindUser::Template(template),
+        groups: None,
+        timeout: std::time::Duration::from_secs(5),
+        recheck: DIRECTORY_RECHECK_MAX,
+    };
+    Arc::new(UserDirectory::open(settings, WaitMeter::default()).unwrap())
 }

@@ -8,7 +8,9 @@ use tokio::runtime::Runtime;
 use crate::account::{Accounts, Cost, HouseRules, Passwords, SessionKey, UserCreation};
 use crate::config::{Config, CreateUsers, Listen};
 use crate::db::Db;
+use crate::identity::UserDirectory;
 use crate::model::{OperationClass, Timestamp};
+use crate::telemetry::{Metrics, WaitFor};
 
 /// What the command line decides about accounts.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +19,32 @@ pub struct AccountOptions {
     pub restrict_modify: Option<Vec<String>>,
     /// Cost of a password hash.
     pub cost: Cost,
+}
+
+/// Whoever knows users besides the records.
+#[derive(Debug, Default)]
+pub(super) struct Others {
+    directory: Option<Arc<UserDirectory>>,
+    named_by_proxies: bool,
+}
+
+impl Others {
+    /// Those that the configuration names. None is asked yet.
+    pub(super) fn of(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
+        let settings = config.manage.ldap.clone();
+        let meter = metrics.waits(WaitFor::Directory);
+        let directory = settings.map(|settings| UserDirectory::open(settings, meter));
+        let directory = directory.transpose().context("read manage.ldap")?;
+        Ok(Self {
+            directory: directory.map(Arc::new),
+            named_by_proxies: config.manage.remote_user,
+        })
+    }
+
+    /// Accounts beside them.
+    pub(super) fn beside(self, accounts: Accounts) -> Accounts {
+        accounts.beside(self.directory, self.named_by_proxies)
+    }
 }
 
 /// Opens the accounts, with root among them: created at the first start with the password from the
@@ -80,7 +108,10 @@ pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
     HouseRules {
         restrict_modify: restrict_modify.cloned(),
         user_creation: match said.create_users {
-            CreateUsers::Auto if is_local => UserCreation::Everyone,
+            // Or else anybody could take the name of somebody whom others know.
+            CreateUsers::Auto if is_local && said.ldap.is_none() && !said.remote_user => {
+                UserCreation::Everyone
+            }
             CreateUsers::Everyone => UserCreation::Everyone,
             CreateUsers::Users => UserCreation::EveryUser,
             CreateUsers::Auto | CreateUsers::Root => UserCreation::Root,
@@ -111,6 +142,10 @@ mod tests {
         rules(options, &loaded.config)
     }
 
+    const PROXY: &str = "{manage: {remote_user: true}, trusted_proxies: 127.0.0.1}";
+    const DIRECTORY: &str =
+        "manage: {ldap: {url: 'ldap://localhost', user_template: 'uid={username},dc=x'}}";
+
     #[test]
     fn the_door_decides_until_the_operator_does() {
         let (near, far) = ("127.0.0.1:1", "0.0.0.0:1");
@@ -123,6 +158,8 @@ mod tests {
             (near, key("root"), UserCreation::Root),
             (near, key("users"), UserCreation::EveryUser),
             (far, key("everyone"), UserCreation::Everyone),
+            (near, PROXY.to_owned(), UserCreation::Root),
+            (near, DIRECTORY.to_owned(), UserCreation::Root),
         ] {
             let found = ruled(manage, &file, &AccountOptions::default());
             assert_eq!(found.user_creation, expected, "{manage} {file}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use crate::account::Accounts;
 use crate::app::generation::Maker;
 use crate::app::setup::Setup;
 use crate::config::{Config, Doors, Loaded, Named};
@@ -42,6 +43,8 @@ pub(super) struct Files {
     pub(super) feeds: Arc<Keeper>,
     /// Who is told of what happens.
     pub(super) notifier: Arc<Notifier>,
+    /// Who is in which group.
+    pub(super) accounts: Arc<Accounts>,
     /// Includes the upstream that pip named when it was first needed; it stays.
     pub(super) loaded: Loaded,
     /// The settings at the start, most of which stay until the next one.
@@ -96,6 +99,7 @@ impl Configuration for Files {
         let generation = self.maker.next(number, &loaded, stored)?;
         self.feeds.adopt(&loaded.documents);
         self.notifier.adopt(&loaded.config.notify);
+        self.accounts.adopt_groups(&loaded.config.groups);
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }

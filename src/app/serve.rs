@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::account::Accounts;
-use crate::app::accounts::AccountOptions;
+use crate::app::accounts::{AccountOptions, Others};
 use crate::app::files::{Files, Reading};
 use crate::app::house::House;
 use crate::app::lock::DataLock;
@@ -80,6 +80,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
         maker: house.maker.clone(),
         feeds: Arc::clone(&house.feeds),
         notifier: Arc::clone(&notices.notifier),
+        accounts: Arc::clone(&accounts),
         loaded,
         at_start: config.clone(),
         reading: Arc::clone(&reading),
@@ -99,8 +100,7 @@ pub fn serve(start: Start, announce: &mut dyn FnMut(&str)) -> anyhow::Result<()>
     let reloader = Reloader::new(flows, &generations, &opened, reading);
     opened.lines.iter().for_each(|line| announce(line));
     let notify = Notify::to((setup.env)("NOTIFY_SOCKET").as_deref());
-    let stop = opened.server.stop();
-    let limits = config.limits.own.clone();
+    let (stop, limits) = (opened.server.stop(), config.limits.own.clone());
     work.spawn(reloader.run(limits, of_reloader, stop.clone(), notify.clone()));
     work.spawn(notify.clone().announce_stop(of_notice));
     let chores = house.start_chores(accounts, Arc::clone(&generations), &config, &stop);
@@ -148,7 +148,10 @@ fn open_accounts(
     let password = config.root_password.as_ref();
     let password = password.map(Secret::expose).unwrap_or_default();
     let now = house.clock.now();
+    let others = Others::of(config, &house.metrics)?;
     let accounts = accounts::open(&house.work, &house.records, options, password, now)?;
+    let accounts = others.beside(accounts);
+    accounts.adopt_groups(&config.groups);
     accounts::check_root(&house.work, &accounts, config)?;
     Ok(Arc::new(accounts.metered(&house.metrics)))
 }

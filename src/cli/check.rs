@@ -17,9 +17,11 @@ use crate::config::{
     AsksPip, Listen, Loaded, Named, Overrides, PoliciesPath, Undeclared, configuration_files,
     discover, load_what_can_be, loops, names_index,
 };
+use crate::identity::UserDirectory;
 use crate::listen::Certificates;
 use crate::model::{DoorName, Fault, Faults, IndexName, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
+use crate::telemetry::WaitMeter;
 
 /// Waivers that end within this time are shown.
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
@@ -123,6 +125,7 @@ fn examine(
     let (loaded, read) = load_what_can_be(path, &Overrides::default(), &environment, &mut named);
     let mut faults = loaded.all_faults(read, &[]);
     faults.0.extend(certificate_faults(&loaded));
+    faults.0.extend(directory_fault(&loaded));
     faults.0.extend(upstream_fault(&loaded));
     let asked = std::path::absolute(path.asked(&environment)).unwrap_or_default();
     let named = named.paths().filter(|one| *one != asked).map(shown);
@@ -168,6 +171,13 @@ fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// Why the directory of users could not be asked with the certificates that it names.
+fn directory_fault(loaded: &Loaded) -> Option<Fault> {
+    let settings = loaded.config.manage.ldap.clone()?;
+    let error = UserDirectory::open(settings, WaitMeter::default()).err()?;
+    Some(Fault::nowhere(format!("manage.ldap: {error}")))
 }
 
 /// What is wrong with the index that the environment names for mirrors without one. pip is not asked:

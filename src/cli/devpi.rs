@@ -172,6 +172,7 @@ pub(super) fn server(options: ServerOptions) -> anyhow::Result<ExitCode> {
     let mut setup = options.place.setup(options.policies, listen)?;
     setup.overrides.offline = options.offline_mode;
     setup.overrides.outside_url = options.outside_url;
+    setup.overrides.devpi_file = options.place.configfile.map(PathBuf::from);
     serve::serve(setup, accounts, false)
 }
 

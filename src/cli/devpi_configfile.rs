@@ -15,11 +15,12 @@ use crate::cli::devpi::ServerOptions;
 use crate::cli::devpi_programs::SPELLED;
 use crate::cli::output::say_error;
 use crate::cli::sources::environment;
+use crate::config::{DEVPI_OPTIONS, devpi_file_faults};
 use crate::language::{Node, Value};
 use crate::model::Fault;
 
 /// The key under which the options stand.
-const SECTION: &str = "devpi-server";
+const SECTION: &str = DEVPI_OPTIONS;
 
 /// The option that names the file.
 const CONFIGFILE: &str = "configfile";
@@ -86,6 +87,7 @@ pub(super) fn faults(path: &Path) -> Vec<Fault> {
     let faults = unknown.chain(refused);
     faults
         .map(|why| Fault::nowhere(format!("{file}: {why}")))
+        .chain(devpi_file_faults(path, &environment).0)
         .collect()
 }
 

@@ -86,7 +86,7 @@ static ROWS: &[Row] = &[
     row("profile-requests", SERVES, Number, Taken("the metrics door has durations")),
     row("keyfs-cache-size", SERVES, Number, Taken("cache.memory says it in a file of policies")),
     row("keyfs-cache-size", MOVES, Number, Taken("nothing is kept in memory")),
-    row("autocreate-users", SERVES, Switch, Taken("there are no authentication plugins")),
+    row("autocreate-users", SERVES, Switch, Taken("users of a directory are made when they first log in")),
     row("trusted-proxy", SERVES, Word,
         Asked(is_far, "--trusted-proxy of another host", "name the URL that clients see with --outside-url instead", PROXIES)),
     row("trusted-proxy-count", SERVES, Number, Taken(PROXIES)),

@@ -10,10 +10,10 @@ use crate::config::loaded::Loaded;
 use crate::config::logins::take_login;
 use crate::config::named::{Named, Reach};
 use crate::config::server::{SERVER, Server};
-use crate::config::settings;
 use crate::config::settings::Overrides;
 use crate::config::slots::put;
 use crate::config::source::PoliciesPath;
+use crate::config::{devpi_file, settings};
 use crate::language::{Document, IndexKindDocument, KEYS, Node, Notes, Table, read};
 use crate::model::{DoorName, Fault, Faults};
 
@@ -77,6 +77,9 @@ pub fn load_what_can_be(
             notes: &mut notes,
         };
         documents.extend(into.read_file(file));
+    }
+    if let Some(path) = &overrides.devpi_file {
+        devpi_file::add(path, &mut server, &mut notes);
     }
     let is_whole = documents.len() == files.len();
     let is_proxy = server.devpi.is_some();

@@ -4,17 +4,21 @@
 
 use url::Url;
 
+use crate::config::environment::Environment;
+use crate::config::ldap::{LDAP, LdapSource};
 use crate::config::network::Network;
 use crate::config::slots::Section;
-use crate::language::{Choice, HttpUrl, Misread, Placed, Word, YamlKey, key, many, one};
-use crate::model::{MirrorPlace, MirrorPlaces};
+use crate::language::{
+    Choice, HttpUrl, Misread, Notes, Placed, Shape, Word, YamlKey, key, many, one,
+};
+use crate::model::{DirectorySettings, Fault, MirrorPlace, MirrorPlaces};
 
 /// The keys of `manage:`.
 #[rustfmt::skip] // a table reads by rows
 pub(super) const MANAGE: &[YamlKey] = &[
     key("create_users", one::<CreateUsers>(), "auto",
         "who may make users: everyone, users (who are logged in) or root; auto: everyone while the \
-         management door is on loopback or a Unix socket, root otherwise"),
+         management door is on loopback or a Unix socket and others know no users, root otherwise"),
     key("restrict_modify", many::<String>(), "",
         "the only users who may make and change users and indexes, as --restrict-modify of devpi-server"),
     key("push_to", many::<HttpUrl>(), "",
@@ -22,6 +26,10 @@ pub(super) const MANAGE: &[YamlKey] = &[
     key("mirrors_to", many::<Place>(), "",
         "what mirrors made through the API may reach beside public addresses: networks such as 10.0.0.0/8, \
          or servers such as https://index.corp.example/; never link-local addresses"),
+    key("ldap", Shape::Table(&[LDAP]), "",
+        "a directory that knows users and their groups: the block devpi-ldap of devpi's own file"),
+    key("remote_user", one::<bool>(), "false",
+        "whether trusted_proxies may name the user of a request in X-Remote-User"),
 ];
 
 /// A place as written.
@@ -82,6 +90,10 @@ pub struct ManageConfig {
     pub push_to: Vec<Url>,
     /// What mirrors created through the API may reach.
     pub mirrors_to: MirrorPlaces,
+    /// The directory that knows users.
+    pub ldap: Option<DirectorySettings>,
+    /// Whether proxies may name users.
+    pub remote_user: bool,
 }
 
 /// The keys of all files, each with its place.
@@ -91,6 +103,8 @@ pub(super) struct ManageSources {
     restrict_modify: Option<Placed<Vec<String>>>,
     push_to: Option<Placed<Vec<HttpUrl>>>,
     mirrors_to: Option<Placed<Vec<Place>>>,
+    pub(super) ldap: Option<Placed<LdapSource>>,
+    pub(super) remote_user: Option<Placed<bool>>,
 }
 
 impl ManageSources {
@@ -100,10 +114,20 @@ impl ManageSources {
         manage.many(&mut self.restrict_modify, "restrict_modify");
         manage.many(&mut self.push_to, "push_to");
         manage.many(&mut self.mirrors_to, "mirrors_to");
+        manage.one(&mut self.remote_user, "remote_user");
+    }
+
+    /// Notes that no proxy is believed, if one is to name users.
+    pub(super) fn note_missing_proxies(&self, notes: &mut Notes) {
+        if let Some(said) = self.remote_user.as_ref().filter(|said| said.value) {
+            let what = "manage.remote_user without trusted_proxies: nobody may name a user";
+            let fault = Fault::at(&said.location, what);
+            notes.note(fault.hint("name the proxies: trusted_proxies: [10.0.0.0/8]"));
+        }
     }
 
     /// What was said, or the defaults.
-    pub(super) fn settle(self) -> ManageConfig {
+    pub(super) fn settle(self, env: Environment<'_>, notes: &mut Notes) -> ManageConfig {
         let places = self.push_to.into_iter().flat_map(|places| places.value);
         let mirrors = self.mirrors_to.into_iter().flat_map(|places| places.value);
         ManageConfig {
@@ -114,6 +138,8 @@ impl ManageSources {
             restrict_modify: self.restrict_modify.map(|placed| placed.value),
             push_to: places.map(|place| place.0).collect(),
             mirrors_to: mirrors.map(|place| place.0).collect(),
+            ldap: self.ldap.and_then(|ldap| ldap.value.settle(env, notes)),
+            remote_user: self.remote_user.is_some_and(|placed| placed.value),
         }
     }
 }

@@ -9,6 +9,7 @@
 mod address;
 mod built_in;
 mod depot;
+mod devpi_file;
 mod discover;
 mod door_document;
 mod door_sources;
@@ -16,8 +17,10 @@ mod doors;
 mod environment;
 mod files;
 mod found;
+mod groups;
 mod installers;
 mod journal;
+mod ldap;
 mod limits;
 mod load;
 mod loaded;
@@ -39,6 +42,7 @@ mod source;
 mod waiver;
 
 pub use built_in::is_default;
+pub use devpi_file::{DEVPI_OPTIONS, devpi_file_faults};
 pub use discover::{discover, names_index};
 pub use doors::{DoorConfig, Doors, Listen};
 pub use files::configuration_files;

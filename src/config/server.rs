@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::config::depot::{DEPOT, DepotSources};
 use crate::config::door_document::LISTEN;
 use crate::config::door_sources::DoorSources;
+use crate::config::groups::{GROUPS, GroupSources};
 use crate::config::journal::{JOURNAL, JournalSources};
 use crate::config::limits::LIMIT_KEYS;
 use crate::config::manage::{MANAGE, ManageSources};
@@ -14,9 +15,9 @@ use crate::config::network::Network;
 use crate::config::notify::{WEBHOOKS, WebhookSource};
 use crate::config::records::{RECORDS, RecordsSources};
 use crate::config::slots::{Section, put, twice};
-use crate::config::{door_document, limits, notify};
+use crate::config::{door_document, ldap, limits, notify};
 use crate::language::{
-    Bytes, Choice, Fields, HttpUrl, Notes, Placed, Shape, YamlKey, key, many, one,
+    Bytes, Choice, Fields, HttpUrl, Node, Notes, Placed, Shape, YamlKey, key, many, one,
 };
 use crate::model::{DoorName, Fault, Limits, Location};
 
@@ -40,6 +41,8 @@ pub(super) const SERVER: &[YamlKey] = &[
         "addresses and networks of the proxies before the doors, which are believed for whom they speak"),
     key("offline", one::<bool>(), "false", "serve only what is here, and ask no upstream"),
     key("manage", Shape::Table(&[MANAGE]), "", "who may manage what, read at the start"),
+    key("groups", GROUPS, "",
+        "groups of users, which lists of who may do something name as :group; a reload exchanges them"),
     key("devpi", Shape::Table(&[DEVPI]), "", "existing devpi-servers to stand in front of"),
     key("notify", WEBHOOKS, "", "webhooks that are told of refusals, recalls and feeds of advisories in trouble"),
 ];
@@ -121,6 +124,7 @@ pub(super) struct Server {
     pub(super) trusted_proxies: Option<Placed<Vec<Network>>>,
     pub(super) offline: Option<Placed<bool>>,
     pub(super) manage: ManageSources,
+    pub(super) groups: GroupSources,
     pub(super) devpi: Option<Location>,
     pub(super) devpi_servers: Option<Placed<Vec<HttpUrl>>>,
     pub(super) undeclared: Option<Placed<Undeclared>>,
@@ -129,6 +133,19 @@ pub(super) struct Server {
 }
 
 impl Server {
+    fn add_limits(&mut self, node: &Node, notes: &mut Notes) {
+        let fields = notes.fields(node, &[LIMIT_KEYS]);
+        for Placed {
+            value: name,
+            location,
+        } in limits::read(&mut self.limits, &fields, notes)
+        {
+            if let Some(first) = self.limits_named.insert(name, location.clone()) {
+                notes.note(twice(&format!("limits.{name}"), &location, &first));
+            }
+        }
+    }
+
     /// Adds the keys of one more file. The same key in two files is a fault, since neither takes precedence
     /// over the other.
     pub(super) fn add(&mut self, fields: &Fields<'_>, notes: &mut Notes) {
@@ -169,16 +186,7 @@ impl Server {
             self.depot.add(node, notes);
         }
         if let Some(node) = fields.node("limits") {
-            let fields = notes.fields(node, &[LIMIT_KEYS]);
-            for Placed {
-                value: name,
-                location,
-            } in limits::read(&mut self.limits, &fields, notes)
-            {
-                if let Some(first) = self.limits_named.insert(name, location.clone()) {
-                    notes.note(twice(&format!("limits.{name}"), &location, &first));
-                }
-            }
+            self.add_limits(node, notes);
         }
         if let Some(node) = fields.node("log") {
             let fields = notes.fields(node, &[LOG]);
@@ -187,6 +195,12 @@ impl Server {
         if let Some(node) = fields.node("manage") {
             let fields = notes.fields(node, &[MANAGE]);
             self.manage.add(Section::new("manage.", &fields, notes));
+            if let Some(node) = fields.node("ldap") {
+                self.add_ldap(node, "manage.ldap", notes);
+            }
+        }
+        if let Some(node) = fields.node("groups") {
+            self.groups.add(node, notes);
         }
         if let Some(node) = fields.node("notify") {
             self.notify.extend(notify::read(node, notes));
@@ -198,6 +212,12 @@ impl Server {
             put(&mut self.devpi_servers, "devpi.servers", servers, notes);
             Section::new("devpi.", &fields, notes).one(&mut self.undeclared, "undeclared");
         }
+    }
+
+    /// Adds a directory, whatever the block is called.
+    pub(super) fn add_ldap(&mut self, node: &Node, name: &str, notes: &mut Notes) {
+        let said = ldap::read(node, name, notes);
+        put(&mut self.manage.ldap, name, Some(said), notes);
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// Who may manage what.
     pub manage: ManageConfig,
+    /// Groups of users and their members.
+    pub groups: BTreeMap<String, Vec<String>>,
     /// The devpi-servers behind this gateway, if any.
     pub devpi: Option<DevpiConfig>,
     /// Whom to tell of what happens.
@@ -125,6 +127,8 @@ pub struct Overrides {
     /// Leaves out the built-in mirror, so that an index exists only if somebody created it: `devpi-init`
     /// creates that one.
     pub bare: bool,
+    /// devpi's own configuration file, whose block `devpi-ldap` counts.
+    pub devpi_file: Option<PathBuf>,
     /// What a file would say that is about to be written, in place of what it says.
     pub instead: Option<(PathBuf, Arc<str>)>,
 }
@@ -158,6 +162,7 @@ pub(super) fn resolve(
     let trusted_proxies: Vec<IpNet> = trusted.map(|network| network.0).collect();
     if trusted_proxies.is_empty() {
         door_sources::note_missing_proxies(&listen, notes);
+        server.manage.note_missing_proxies(notes);
     }
     Config {
         listen,
@@ -165,7 +170,8 @@ pub(super) fn resolve(
         data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
         offline: offline.unwrap_or_else(|| default("offline")),
         devpi: resolve_devpi(&server, notes),
-        manage: server.manage.settle(),
+        groups: server.groups.settle(),
+        manage: server.manage.settle(env, notes),
         cache: CacheConfig {
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,
@@ -443,6 +449,18 @@ mod tests {
         assert_eq!(proxies, ["10.0.0.0/8", "192.0.2.1/32"]);
     }
 
+    #[test]
+    fn a_proxy_that_names_users_is_named_itself() {
+        let none = Overrides::default();
+        let faults = config("{manage: {remote_user: true}}", &none, &[]).unwrap_err();
+        let wanted = "c.yaml:1:24: manage.remote_user without trusted_proxies: nobody may name a user, \
+                      name the proxies: trusted_proxies: [10.0.0.0/8]";
+        assert_eq!(faults, wanted);
+        let known = "{manage: {remote_user: true}, trusted_proxies: 10.0.0.0/8}";
+        assert!(config(known, &none, &[]).unwrap().manage.remote_user);
+        assert!(!config("{}", &none, &[]).unwrap().manage.remote_user);
+    }
+
     /// A value of the wrong type at every key of a table: a key that nothing reads would stay silent.
     #[test]
     fn no_key_of_a_table_is_left_unread() {
@@ -452,8 +470,11 @@ mod tests {
                 let wrong = "{'': [[]]}";
                 let text = frame.replace('@', &format!("{{{}: {wrong}}}", key.name));
                 let faults = config(&text, &Overrides::default(), &[]).unwrap_err();
+                let is_named = matches!(key.shape, Shape::Named(..));
                 assert!(
-                    faults.contains("found a mapping") || faults.contains("unknown key \"\""),
+                    is_named
+                        || faults.contains("found a mapping")
+                        || faults.contains("unknown key \"\""),
                     "{text}: {faults}"
                 );
                 if let Shape::Table(inner) = key.shape {
@@ -468,7 +489,8 @@ mod tests {
     fn every_fault_of_one_line_is_told() {
         let mut tables = vec![("@".to_owned(), &[SERVER] as Table)];
         while let Some((frame, table)) = tables.pop() {
-            let words = keys(table).filter(|key| !matches!(key.shape, Shape::Table(_)));
+            let is_word = |shape| !matches!(shape, Shape::Table(_) | Shape::Named(..));
+            let words = keys(table).filter(|key| is_word(key.shape));
             let names: Vec<_> = words.map(|key| key.name).collect();
             let wrong = names.iter().map(|name| format!("{name}: {{'': [[]]}}"));
             let text = frame.replace(

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::account::{Credentials, NotAccepted, SESSION_LIFETIME};
-use crate::devpi::answer::{Answered, ApiAnswer};
-use crate::devpi::management::{Management, parse_json};
+use crate::account::{Credentials, LoggedIn, NotAccepted, Principal, SESSION_LIFETIME};
+use crate::devpi::answer::ApiAnswer;
+use crate::devpi::management::{AskedBy, Management, parse_json};
+use crate::devpi::new_names::check_user;
 use crate::devpi::refusal::Refusal;
 use crate::devpi::words::DevpiWords;
 use crate::model::Timestamp;
@@ -20,18 +21,16 @@ const ROOT_NOTICE: &str =
 const NAME_MAX: usize = 100;
 
 impl Management {
-    /// Exchanges a password for a login token.
-    pub async fn log_in(&self, sent: &Credentials, address: IpAddr, now: Timestamp) -> Answered {
+    /// Exchanges a password for a login token; also returns who has logged in.
+    pub async fn log_in(
+        &self,
+        sent: &Credentials,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(ApiAnswer, Principal), Refusal> {
         let logged_in = self.accounts.log_in(&sent.user, &sent.secret, address, now);
         let why = match logged_in.await? {
-            Ok(logged_in) => {
-                let notice = if logged_in.root_without_password {
-                    ROOT_NOTICE.to_owned()
-                } else {
-                    DevpiWords::LoggedIn.to_string()
-                };
-                return Ok(proxy_auth("proxyauth", &logged_in.token).with_message(notice));
-            }
+            Ok(logged_in) => return self.welcome(logged_in, now).await,
             Err(why) => why,
         };
         let name: String = sent.user.chars().take(NAME_MAX).collect();
@@ -40,6 +39,7 @@ impl Management {
                 StatusCode::UNAUTHORIZED,
                 DevpiWords::NotAuthenticated(&name),
             ),
+            NotAccepted::Unavailable => Refusal::directory_away(),
             NotAccepted::Wait(wait) => {
                 let seconds = wait.as_secs() + 1;
                 let words = format!(
@@ -48,6 +48,48 @@ impl Management {
                 Refusal::api(StatusCode::TOO_MANY_REQUESTS, words).after(wait)
             }
         })
+    }
+
+    async fn welcome(
+        &self,
+        logged_in: LoggedIn,
+        now: Timestamp,
+    ) -> Result<(ApiAnswer, Principal), Refusal> {
+        let LoggedIn {
+            identity,
+            token,
+            root_without_password,
+        } = logged_in;
+        let who = Principal::Known(identity);
+        let name = who.name().unwrap_or_default();
+        let token = match token {
+            Some(token) => token,
+            None => self.first_login(&who, name, now).await?,
+        };
+        let notice = if root_without_password {
+            ROOT_NOTICE.to_owned()
+        } else {
+            DevpiWords::LoggedIn.to_string()
+        };
+        let answer = proxy_auth("proxyauth", &token).with_message(notice);
+        Ok((answer, who))
+    }
+
+    /// Makes the record of a user of a directory, who may then own indexes and tokens as others do, and
+    /// returns their login token.
+    async fn first_login(
+        &self,
+        who: &Principal,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<String, Refusal> {
+        if !self.survey().await?.has_user(name) {
+            check_user(name, self.survey().await?.user_names())?;
+        }
+        self.record_user(AskedBy { who, now }, name).await?;
+        let user = self.db.user(name).await?;
+        let user = user.ok_or_else(|| Refusal::no_user(name))?;
+        Ok(self.accounts.token_of(&user, now))
     }
 }
 

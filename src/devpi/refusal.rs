@@ -17,6 +17,9 @@ const MESSAGE_MAX: usize = 16 << 10;
 /// When records that are not available are asked for again: they are looked for each second.
 const RECORDS_AGAIN: Duration = Duration::from_secs(1);
 
+/// When a directory that does not answer is asked again.
+const DIRECTORY_AGAIN: Duration = Duration::from_secs(5);
+
 /// A request that was refused or failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
@@ -108,6 +111,13 @@ impl Refusal {
     /// 404 for a user who does not exist.
     pub fn no_user(name: &str) -> Self {
         Self::api(StatusCode::NOT_FOUND, DevpiWords::NoUser(name))
+    }
+
+    /// 503 for a user whom only a directory knows that does not answer.
+    pub fn directory_away() -> Self {
+        let words = "the directory of users does not answer, so nobody knows whether this login is right: \
+                     try again";
+        Self::exception(StatusCode::SERVICE_UNAVAILABLE, words).after(DIRECTORY_AGAIN)
     }
 
     /// 500, with the cause in the log only.

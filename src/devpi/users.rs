@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use crate::account::{Operation, permits};
+use crate::account::{Operation, ROOT, permits};
 use crate::db::{NewUser, UserDeletion};
 use crate::devpi::answer::{Answered, ApiAnswer};
 use crate::devpi::login::proxy_auth;
@@ -49,6 +49,7 @@ impl Management {
         if !permits(operation, by.who, &self.rules) {
             return Err(Refusal::api(StatusCode::FORBIDDEN, words));
         }
+        self.check_password_of_others(by, name, &request).await?;
         let mut update = request.details.clone();
         update.password_hash = self.hash_of(request.password.as_ref()).await?;
         if self.db.user(name).await?.is_none() {
@@ -64,6 +65,27 @@ impl Management {
         }
         let token = self.accounts.token_of(&updated, by.now);
         Ok(proxy_auth("userpassword", &token).with_message(DevpiWords::PasswordUpdated))
+    }
+
+    /// Refuses a password to a user who gets in by the word of a directory or a proxy, unless root gives
+    /// it: with one, nobody asks those any more.
+    async fn check_password_of_others(
+        &self,
+        by: AskedBy<'_>,
+        name: &str,
+        request: &UserRequest,
+    ) -> Result<(), Refusal> {
+        if request.password.is_none() || by.who.is(ROOT) {
+            return Ok(());
+        }
+        let user = self.db.user(name).await?;
+        if !self.accounts.is_of_others(user.as_ref()) {
+            return Ok(());
+        }
+        let words = format!(
+            "{name} has no password here, but logs in with that of the company: change it there"
+        );
+        Err(Refusal::api(StatusCode::FORBIDDEN, words))
     }
 
     /// `DELETE /user`.

@@ -49,6 +49,8 @@ pub struct Arrival<'a> {
     /// Whether the peer is believed when it says under which URL clients see us: it is on this machine
     /// or a proxy that the operator named.
     pub is_trusted: bool,
+    /// Whether the peer is believed when it says who a user is: it is a proxy that the operator named.
+    pub is_proxy: bool,
     /// Whether the door speaks TLS.
     pub is_tls: bool,
     /// The authority of the request target: HTTP/2 has it there instead of in `Host`.

@@ -199,6 +199,7 @@ mod tests {
 
     const STRANGER: Arrival<'_> = Arrival {
         is_trusted: false,
+        is_proxy: false,
         is_tls: false,
         authority: None,
         outside: None,

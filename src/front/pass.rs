@@ -45,7 +45,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
 /// What a client with a login may not send either: what a proxy says, which is ours to say, and what is
 /// between the client and this door.
-const WITHHELD: [HeaderName; 11] = [
+const WITHHELD: [HeaderName; 12] = [
     header::HOST,
     header::EXPECT,
     header::CONTENT_LENGTH,
@@ -57,6 +57,7 @@ const WITHHELD: [HeaderName; 11] = [
     HeaderName::from_static("x-forwarded-for"),
     HeaderName::from_static("x-forwarded-host"),
     HeaderName::from_static("x-forwarded-prefix"),
+    HeaderName::from_static("x-remote-user"),
 ];
 
 /// How much of a client's head is sent along.
@@ -125,6 +126,7 @@ mod tests {
 
     const STRANGER: Arrival<'_> = Arrival {
         is_trusted: false,
+        is_proxy: false,
         is_tls: true,
         authority: None,
         client: Some(std::net::IpAddr::V4(std::net::Ipv4Addr::new(

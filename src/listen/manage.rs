@@ -130,13 +130,21 @@ impl ManageDoor {
             .writer
             .identify(
                 &request.head.headers,
-                request.arrival.client,
+                request.arrival,
                 Arc::clone(request.id),
             )
             .await?;
         caller.is_public = self.options.is_public;
         subject.user = caller.principal.name().map(Arc::from);
         subject.token.clone_from(&caller.token);
+        // Reading stays possible, and so does a login as somebody else.
+        let is_open = matches!(
+            route,
+            ManageRoute::Read(_) | ManageRoute::LogIn | ManageRoute::XmlSearch(_)
+        );
+        if !is_open && let Some(refusal) = caller.cannot_be_known() {
+            return Err(refused(refusal, &mut body).await);
+        }
         self.carry_out(route, request, caller, body, subject).await
     }
 

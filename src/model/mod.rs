@@ -7,6 +7,7 @@ mod address;
 mod ascii;
 mod depot;
 mod digest;
+mod directory;
 mod door;
 mod file;
 mod filename;
@@ -33,6 +34,10 @@ pub use address::{Reach, client_network};
 pub use ascii::to_ascii;
 pub use depot::{BucketCredentials, BucketPlace};
 pub use digest::{CUT_SHA256, Hashes, Sha256};
+pub use directory::{
+    CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectorySearch, DirectoryServer,
+    DirectorySettings, DirectoryTls, FindUser, Person, PersonTemplate, SearchScope,
+};
 pub use door::DoorName;
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};
 pub use filename::{Filename, InvalidFilename, Kind};

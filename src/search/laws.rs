@@ -81,8 +81,8 @@ fn distance(one: &str, other: &str) -> usize {
     for (at, row) in table.iter_mut().enumerate() {
         row[0] = at;
     }
-    for at in 0..=other.len() {
-        table[0][at] = at;
+    for (at, first) in table[0].iter_mut().enumerate() {
+        *first = at;
     }
     for a in 1..=one.len() {
         for b in 1..=other.len() {

@@ -34,6 +34,12 @@ pub struct AuditEvent {
     /// The token they used; absent for a password.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<Arc<str>>,
+    /// How they said who they are: `password`, `token`, `session`, `ldap` or `header`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub means: Option<&'static str>,
+    /// The groups they were in, with commas between.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub groups: Option<Arc<str>>,
     /// The index.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
     pub index: Option<IndexName>,
@@ -80,6 +86,8 @@ impl AuditEvent {
             client: None,
             user: None,
             token: None,
+            means: None,
+            groups: None,
             index: None,
             project: None,
             file: None,
@@ -105,7 +113,12 @@ impl AuditEvent {
         ] {
             shortened(name, NAME_MAX);
         }
-        for sentence in [&mut self.rule, &mut self.reason, &mut self.detail] {
+        for sentence in [
+            &mut self.groups,
+            &mut self.rule,
+            &mut self.reason,
+            &mut self.detail,
+        ] {
             shortened(sentence, REASON_MAX);
         }
     }
@@ -150,6 +163,7 @@ mod tests {
             &mut event.request_id,
             &mut event.user,
             &mut event.token,
+            &mut event.groups,
             &mut event.file,
             &mut event.version,
             &mut event.policy,
@@ -161,6 +175,6 @@ mod tests {
         }
         event.bound();
         let line = serde_json::to_string(&event).unwrap();
-        assert!(line.len() < 5 << 10, "{}", line.len());
+        assert!(line.len() < 6 << 10, "{}", line.len());
     }
 }

@@ -198,6 +198,8 @@ labels! {
         Passwords = "passwords",
         /// The outcome of other attempts by the same user or address to log in.
         Logins = "logins",
+        /// A turn to ask the directory of users.
+        Directory = "directory",
         /// A turn to read a kept file and compare it with its digest.
         Checks = "checks",
         /// The turn to note what a file says about itself.

@@ -31,7 +31,7 @@ impl Writer {
     ///
     /// # Errors
     /// When it could not be carried out.
-    pub async fn log_in(&self, caller: Caller, body: Bytes) -> Outcome {
+    pub async fn log_in(&self, mut caller: Caller, body: Bytes) -> Outcome {
         let sent = login_credentials(&body)?;
         let management = self.management();
         let outcome = management.log_in(&sent, caller.address, self.now()).await;
@@ -40,11 +40,14 @@ impl Writer {
             ..About::default()
         };
         match &outcome {
-            Ok(_) => self.account_for(AuditKind::Login, &caller, about),
+            Ok((_, who)) => {
+                caller.principal = who.clone();
+                self.account_for(AuditKind::Login, &caller, about);
+            }
             Err(refusal) if refusal.status == StatusCode::BAD_REQUEST => {}
             Err(_) => self.account_for(AuditKind::LoginFailed, &caller, about),
         }
-        Ok(answered(&outcome?))
+        Ok(answered(&outcome?.0))
     }
 
     /// `PUT`, `PATCH` or `DELETE` of a user or an index.

@@ -9,11 +9,15 @@ use http::{HeaderMap, HeaderName, StatusCode};
 use crate::account::{Credentials, NotAccepted, Principal, SessionKey};
 use crate::db::Cause;
 use crate::devpi::{AskedBy, DevpiWords, Refusal};
+use crate::exchange::Arrival;
 use crate::model::Timestamp;
 use crate::writer::desk::Writer;
 
 /// devpi-client's header; it wins over `Authorization` (docs/protocol/devpi.md §5).
 const DEVPI_AUTH: HeaderName = HeaderName::from_static("x-devpi-auth");
+
+/// How a proxy that logs people in names them.
+const REMOTE_USER: HeaderName = HeaderName::from_static("x-remote-user");
 
 /// The sender of a request.
 #[derive(Debug, Clone)]
@@ -53,6 +57,12 @@ impl Caller {
             .map_or_else(|| "None".to_owned(), |name| format!("'{name}'"))
     }
 
+    /// 503 if the caller may be anybody, for what is not open to everybody.
+    pub fn cannot_be_known(&self) -> Option<Refusal> {
+        let is_away = self.refused == Some(NotAccepted::Unavailable);
+        is_away.then(Refusal::directory_away)
+    }
+
     /// 401, or 429 when guessing has to stop for a while.
     pub fn must_log_in(&self) -> Refusal {
         let may_not = DevpiWords::MayNotSubmit;
@@ -61,6 +71,7 @@ impl Caller {
             Some(NotAccepted::Wrong) => "the user or the password is wrong",
             Some(NotAccepted::Expired) => "this token has expired",
             Some(NotAccepted::Withdrawn) => "this token is unknown or was revoked",
+            Some(NotAccepted::Unavailable) => return Refusal::directory_away(),
             Some(NotAccepted::Wait(wait)) => {
                 let seconds = wait.as_secs() + 1;
                 let words = format!("too many wrong passwords, try again in {seconds} seconds");
@@ -80,10 +91,10 @@ impl Writer {
     pub async fn identify(
         &self,
         headers: &HeaderMap,
-        address: Option<IpAddr>,
+        arrival: Arrival<'_>,
         request_id: Arc<str>,
     ) -> Result<Caller, Refusal> {
-        let address = address.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let address = arrival.client.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut caller = Caller {
             principal: Principal::Anonymous,
             token: None,
@@ -92,6 +103,18 @@ impl Writer {
             is_public: true,
             refused: None,
         };
+        // From anybody else it says nothing. A proxy that names somebody has looked at their credentials,
+        // which may be sent along and mean nothing here.
+        if arrival.is_proxy
+            && let Some(name) = remote_user(headers)
+            && let Some(found) = self.accounts.named_by_proxy(&name, self.now()).await?
+        {
+            match found {
+                Ok(principal) => caller.principal = principal,
+                Err(why) => caller.refused = Some(why),
+            }
+            return Ok(caller);
+        }
         let bytes = |name: &HeaderName| headers.get(name).map(http::HeaderValue::as_bytes);
         let credentials =
             Credentials::from_headers(bytes(&DEVPI_AUTH), bytes(&AUTHORIZATION)).unwrap_or(None);
@@ -111,6 +134,18 @@ impl Writer {
     }
 }
 
+/// The user whom a request names; a name that nobody has if it names several, of whom a client may have
+/// written one.
+fn remote_user(headers: &HeaderMap) -> Option<String> {
+    let mut values = headers.get_all(REMOTE_USER).into_iter();
+    let first = values.next()?.as_bytes();
+    if values.next().is_some() {
+        return Some(String::new());
+    }
+    let name = std::str::from_utf8(first).unwrap_or_default().trim();
+    (!first.is_empty()).then(|| name.to_owned())
+}
+
 /// How the audit names the token of a request: a CI token by its id, a login by its time. Several
 /// logins of one user in the same second count as one.
 fn token_of(principal: &Principal, secret: &str) -> Option<Arc<str>> {
@@ -124,7 +159,27 @@ fn token_of(principal: &Principal, secret: &str) -> Option<Arc<str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::{Identity, Scope};
+    use crate::account::{Identity, Means, Scope};
+
+    #[test]
+    fn a_proxy_names_one_user_or_nobody() {
+        for (lines, expected) in [
+            (&[][..], None),
+            (&[""][..], None),
+            (&["anna"], Some("anna")),
+            (&[" anna "], Some("anna")),
+            (&["anna", "bert"], Some("")),
+            (&["anna", ""], Some("")),
+            (&["\u{fc}"], Some("\u{fc}")),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                let value = http::HeaderValue::from_bytes(line.as_bytes()).unwrap();
+                headers.append(REMOTE_USER, value);
+            }
+            assert_eq!(remote_user(&headers).as_deref(), expected, "{lines:?}");
+        }
+    }
 
     #[test]
     fn a_token_is_named_without_its_secret() {
@@ -136,6 +191,8 @@ mod tests {
         let ci = Principal::Known(Identity {
             user: "ci".into(),
             scope: Some(scope),
+            groups: Vec::new(),
+            means: Means::Token,
         });
         let key = SessionKey::new(crate::db::ServerSecret([7; 32]));
         let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();

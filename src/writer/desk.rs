@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 
-use crate::account::{Accounts, HouseRules};
+use crate::account::{Accounts, HouseRules, Means};
 use crate::db::{DbError, Publication, Published, PublishedFile};
 use crate::devpi::{Management, Refusal};
 use crate::exchange::Reply;
@@ -181,12 +181,19 @@ impl Writer {
         event.client = Some(caller.address);
         event.user = caller.principal.name().map(Arc::from);
         event.token.clone_from(&caller.token);
+        event.means = caller.principal.means().map(Means::as_str);
+        event.groups = listed(caller.principal.groups());
         event.index = about.index.cloned();
         event.project = about.project.cloned();
         event.file = about.file.map(Arc::from);
         event.detail = about.detail.map(Arc::from);
         self.audit.record(event);
     }
+}
+
+/// The groups of a user in one text, for the audit.
+fn listed(groups: &[String]) -> Option<Arc<str>> {
+    (!groups.is_empty()).then(|| groups.join(", ").into())
 }
 
 /// What an event is about.

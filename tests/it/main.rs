@@ -45,6 +45,7 @@ mod inside;
 mod installers;
 mod journal;
 mod law;
+mod ldap;
 #[expect(dead_code, reason = "the benchmark's main and what only it calls")]
 #[path = "../../benches/limit/main.rs"]
 mod limit;

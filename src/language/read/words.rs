@@ -221,7 +221,15 @@ impl Word for Principal {
         if upper == ":ANONYMOUS:" || upper == ":AUTHENTICATED:" {
             return Ok(Self(upper));
         }
-        if IndexName::is_part(text.strip_prefix(':').unwrap_or(text)) {
+        let is_good = match text.strip_prefix(':') {
+            // A directory's groups are called as people like, but lists are written with commas.
+            Some(group) => {
+                let is_bare = group.trim() == group && !group.is_empty();
+                is_bare && !group.contains([',', ':']) && !group.contains(char::is_control)
+            }
+            None => IndexName::is_part(text),
+        };
+        if is_good {
             return Ok(Self(text.to_owned()));
         }
         Err(Misread::new(format!("{text:?} is not {}", Self::wanted())))
@@ -386,8 +394,9 @@ mod tests {
                 ("alice", principal("alice")),
                 (":anonymous:", principal(":ANONYMOUS:")),
                 (":qa", principal(":qa")),
+                (":Domain Users", principal(":Domain Users")),
             ],
-            &["", ":", "a b", "a/b"],
+            &["", ":", "a b", "a/b", ": a", ":a,b", "::a", ":a\n"],
         );
     }
 

@@ -8,7 +8,7 @@ use super::super::support::command;
 use super::{none, read};
 
 /// Keys whose own keys are written with their name and a dot.
-const DOTTED: [&str; 5] = ["postgres", "s3", "tls", "keep_last_good", "given"];
+const DOTTED: [&str; 6] = ["postgres", "s3", "tls", "keep_last_good", "given", "ldap"];
 
 /// A row: key, default, words.
 type Row = [String; 3];
@@ -106,7 +106,8 @@ fn written(page: &str) -> Tables {
 
 #[test]
 fn the_page_of_keys_has_every_key_with_its_default_and_its_words() {
-    let written = written(&read("manual/keys.md"));
+    let pages = ["manual/keys.md", "manual/keys-users.md"];
+    let written = written(&pages.map(read).join("\n"));
     let expected = expected();
     assert!(expected["limits"].len() > 40 && expected["indexes"].len() > 25);
     let empty = BTreeSet::new();

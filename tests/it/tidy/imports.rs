@@ -27,12 +27,13 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
     ("depot", &["model", "telemetry"]),
     ("journal", &["model", "telemetry"]),
     ("notify", &["model", "telemetry"]),
+    ("identity", &["model", "telemetry"]),
     (
         "cache",
         &["model", "page", "protocol", "telemetry", "clock"],
     ),
-    ("account", &["model", "telemetry", "db"]),
     ("devpi", &["model", "language", "policy", "db", "account"]),
+    ("account", &["model", "telemetry", "db", "identity"]),
     (
         "feed",
         &[

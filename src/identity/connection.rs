@@ -1,0 +1,220 @@
+//! A connection to one server of a directory, and what its answers mean.
+
+use std::sync::Arc;
+
+use ldap3::{
+    Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Scope, SearchEntry, SearchOptions,
+};
+use rustls::ClientConfig;
+use url::Url;
+
+use crate::identity::error::DirectoryError;
+use crate::identity::wording::filter;
+use crate::model::{DirectoryAccount, DirectorySearch, Person, SearchScope};
+
+/// Result codes by which a server says that this is not who they say they are (RFC 4511 appendix A):
+/// constraintViolation and unwillingToPerform are those of accounts that are locked or expired.
+const REFUSALS: [u32; 6] = [19, 32, 34, 48, 49, 53];
+
+/// Result codes of searches that need other words than their number.
+const SIZE_LIMIT_EXCEEDED: u32 = 4;
+const REFERRAL: u32 = 10;
+const NO_SUCH_OBJECT: u32 = 32;
+const INSUFFICIENT_ACCESS: u32 = 50;
+
+/// A server, ready to be asked.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) url: Url,
+    pub(super) start_tls: bool,
+    /// What encrypts; `None` if nothing does, or if no certificate is looked at.
+    pub(super) config: Option<Arc<ClientConfig>>,
+    pub(super) is_verified: bool,
+}
+
+/// A connection; at first nobody's.
+pub(super) struct Connection {
+    ldap: Ldap,
+    server: String,
+}
+
+impl Server {
+    /// Its host and port, by which logs call it.
+    pub(super) fn name(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        }
+    }
+
+    /// Opens a connection, encrypted if it has to be: no password goes over one that is not.
+    pub(super) async fn connect(&self) -> Result<Connection, DirectoryError> {
+        let mut settings = LdapConnSettings::new()
+            .set_starttls(self.start_tls)
+            .set_no_tls_verify(!self.is_verified);
+        if let Some(config) = &self.config {
+            settings = settings.set_config(Arc::clone(config));
+        }
+        let opened = LdapConnAsync::from_url_with_settings(settings, &self.url).await;
+        let (connection, ldap) = opened.map_err(|error| self.unreachable(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.drive().await {
+                tracing::debug!(%error, "a connection to the directory of users broke");
+            }
+        });
+        Ok(Connection {
+            ldap,
+            server: self.name(),
+        })
+    }
+
+    fn unreachable(&self, error: &LdapError) -> DirectoryError {
+        let why = match error {
+            LdapError::Io { source } => source.to_string(),
+            other => other.to_string(),
+        };
+        let why = match why.contains("certificate") {
+            true => format!(
+                "its certificate is not accepted ({why}); name who signed it in tls.ca_certs_file"
+            ),
+            false => format!("cannot be reached ({why})"),
+        };
+        let server = self.name();
+        DirectoryError::Unreachable { server, why }
+    }
+}
+
+impl Connection {
+    /// Makes the connection that of an entry; false if this is not its password.
+    ///
+    /// An empty name or password would be no question at all: servers answer such a bind with success,
+    /// for nobody (RFC 4513 §5.1.2).
+    pub(super) async fn bind(&mut self, dn: &str, password: &str) -> Result<bool, DirectoryError> {
+        if dn.is_empty() || password.is_empty() || password.contains('\0') {
+            return Ok(false);
+        }
+        let bound = self.ldap.simple_bind(dn, password).await;
+        let bound = bound.map_err(|error| self.lost(&error))?;
+        match bound.rc {
+            0 => Ok(true),
+            code if REFUSALS.contains(&code) => Ok(false),
+            _ => Err(self.unwilling("let users log in", &bound)),
+        }
+    }
+
+    /// Makes the connection that of an account which searches.
+    pub(super) async fn bind_account(
+        &mut self,
+        account: &DirectoryAccount,
+    ) -> Result<(), DirectoryError> {
+        if self.bind(&account.dn, account.password.expose()).await? {
+            return Ok(());
+        }
+        Err(DirectoryError::Unwilling {
+            server: self.server.clone(),
+            doing: "let the account log in that searches",
+            why: "its userdn or its password is wrong".to_owned(),
+        })
+    }
+
+    /// What a search finds: the values of its attribute, of every entry in turn. Referrals to other
+    /// servers are passed over.
+    pub(super) async fn search(
+        &mut self,
+        search: &DirectorySearch,
+        person: Person<'_>,
+        doing: &'static str,
+        most: usize,
+    ) -> Result<Vec<Vec<String>>, DirectoryError> {
+        let scope = match search.scope {
+            SearchScope::Base => Scope::Base,
+            SearchScope::OneLevel => Scope::OneLevel,
+            SearchScope::Subtree => Scope::Subtree,
+        };
+        let limit = i32::try_from(most).unwrap_or(i32::MAX);
+        let filter = filter(&search.filter, person);
+        let attributes = vec![search.attribute.as_str()];
+        let ldap = self
+            .ldap
+            .with_search_options(SearchOptions::new().sizelimit(limit));
+        let started = ldap
+            .streaming_search(&search.base, scope, &filter, attributes)
+            .await;
+        let mut stream = match started {
+            Ok(stream) => stream,
+            Err(LdapError::FilterParsing) => {
+                let server = self.server.clone();
+                let why = "the filter is not one (RFC 4515)".to_owned();
+                return Err(DirectoryError::Unwilling { server, doing, why });
+            }
+            Err(error) => return Err(self.lost(&error)),
+        };
+        let mut found = Vec::new();
+        loop {
+            match stream.next().await {
+                Ok(Some(entry)) if entry.is_ref() || entry.is_intermediate() => {}
+                Ok(Some(_)) if found.len() >= most => return Err(self.too_many(doing, most)),
+                Ok(Some(entry)) => {
+                    found.push(values_of(SearchEntry::construct(entry), &search.attribute));
+                }
+                Ok(None) => break,
+                Err(error) => return Err(self.lost(&error)),
+            }
+        }
+        let result = stream.finish().await;
+        match result.rc {
+            0 => Ok(found),
+            SIZE_LIMIT_EXCEEDED => Err(self.too_many(doing, most)),
+            _ => Err(self.unwilling(doing, &result)),
+        }
+    }
+
+    /// Says goodbye; the connection is closed either way.
+    pub(super) async fn end(mut self) {
+        let _ = self.ldap.unbind().await;
+    }
+
+    fn lost(&self, error: &LdapError) -> DirectoryError {
+        DirectoryError::Unreachable {
+            server: self.server.clone(),
+            why: format!("the connection broke ({error})"),
+        }
+    }
+
+    fn unwilling(&self, doing: &'static str, result: &LdapResult) -> DirectoryError {
+        DirectoryError::Unwilling {
+            server: self.server.clone(),
+            doing,
+            // Only the code: a server's own text may name whom it was asked about.
+            why: match result.rc {
+                REFERRAL => {
+                    "it refers to another server, and referrals are not followed".to_owned()
+                }
+                NO_SUCH_OBJECT => "there is no such base, or it may not be searched".to_owned(),
+                INSUFFICIENT_ACCESS => {
+                    "whoever asks may not: give the search a userdn and a password".to_owned()
+                }
+                code => format!("result code {code} of RFC 4511"),
+            },
+        }
+    }
+
+    fn too_many(&self, doing: &'static str, most: usize) -> DirectoryError {
+        DirectoryError::Unwilling {
+            server: self.server.clone(),
+            doing,
+            why: format!("it finds more than {most} entries for one user"),
+        }
+    }
+}
+
+/// The values of an attribute, whatever its case; the entry's own name under either of its names.
+fn values_of(entry: SearchEntry, attribute: &str) -> Vec<String> {
+    if ["dn", "distinguishedname"].contains(&attribute.to_ascii_lowercase().as_str()) {
+        return vec![entry.dn];
+    }
+    let mut attributes = entry.attrs.into_iter();
+    let named = attributes.find(|(name, _)| name.eq_ignore_ascii_case(attribute));
+    named.map(|(_, values)| values).unwrap_or_default()
+}

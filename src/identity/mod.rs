@@ -1,0 +1,16 @@
+//! Directories of people, asked over LDAP: is this their password, are they still there, and what
+//! groups are they in.
+//!
+//! `directory` chooses a server and limits how many questions are under way; `question` says in what
+//! steps one is answered; `connection` speaks with a server, over what `tls` makes of the settings;
+//! `wording` puts names into filters and distinguished names. Nothing is remembered here.
+
+mod connection;
+mod directory;
+mod error;
+mod question;
+mod tls;
+mod wording;
+
+pub use directory::UserDirectory;
+pub use error::DirectoryError;

@@ -23,6 +23,10 @@ bench name:
 wheel:
     cd deploy/wheel && maturin build --profile artefact --out ../../target/wheels
 
+# The files of a release, from the commit that is checked out.
+release folder="target/release-files":
+    deploy/release {{folder}}
+
 # mdBook is a tool to install; no test needs it.
 book:
     mdbook build docs

@@ -6,11 +6,10 @@ use anyhow::Context as _;
 use prometheus::Registry;
 
 use crate::config::{Config, LogStyle};
-use crate::telemetry::{AccessLog, AuditLog, Hearing, LogFormat, Metrics};
+use crate::telemetry::{AccessLog, AuditLog, BUILD, Hearing, LogFormat, Metrics};
 
 pub(super) fn metrics() -> anyhow::Result<Metrics> {
-    let version = env!("CARGO_PKG_VERSION");
-    Ok(Metrics::register(Registry::new(), version)?)
+    Ok(Metrics::register(Registry::new(), BUILD.version)?)
 }
 
 pub(super) fn log_format(config: &Config, is_terminal: bool) -> LogFormat {

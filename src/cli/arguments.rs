@@ -29,13 +29,19 @@ use crate::cli::serve::ServeOptions;
 use crate::cli::token::TokenCommand;
 use crate::cli::warm::WarmOptions;
 use crate::cli::{devpi_configfile, devpi_programs};
+use crate::telemetry::BUILD;
 
 /// A caching policy gateway between Python installers and PyPI.
 #[derive(Debug, Parser)]
-#[command(name = "cheesecloth", version, propagate_version = true)]
+#[command(name = "cheesecloth", version = version(), propagate_version = true)]
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Leaked, a few dozen bytes once or twice a run, since clap keeps no text of its own.
+fn version() -> &'static str {
+    BUILD.shown().leak()
 }
 
 impl Arguments {

@@ -51,7 +51,7 @@ macro_rules! metrics {
 }
 
 metrics! {
-    build: new.gauges("build_info", "Always 1; the version is the label.", &["version"]);
+    build: new.gauges("build_info", "Always 1; version, commit and date of the build are the labels.", &["version", "commit", "date"]);
     requests: new.counters("http_requests_total",
         "Requests answered, by door, kind of route, method and status code.", &["door", "route", "method", "code"]);
     request_seconds: new.histograms("http_request_duration_seconds",

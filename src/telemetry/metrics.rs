@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use prometheus::{Error, Histogram, IntCounter, IntGauge, Registry, TextEncoder};
 
 use crate::model::DoorName;
+use crate::telemetry::BUILD;
 use crate::telemetry::declared::Declared;
 use crate::telemetry::depot::DepotMetrics;
 use crate::telemetry::devpi::ServerMetrics;
@@ -59,13 +60,14 @@ impl Counts {
 }
 
 impl Metrics {
-    /// Declares every metric in this registry. `version` is the program's.
+    /// Declares every metric in this registry. `version` is the program's; commit and date are the build's.
     ///
     /// # Errors
     /// When the registry has one of the names already.
     pub fn register(registry: Registry, version: &str) -> Result<Self, Error> {
         let all = Declared::register(&registry)?;
-        all.build.with_label_values(&[version]).set(1);
+        let build = [version, BUILD.commit, BUILD.date];
+        all.build.with_label_values(&build).set(1);
         all.reload_successful.set(1);
         all.depot_reachable.set(1);
         // Shown from the start, so that the first of a kind shows as a rise.
@@ -341,7 +343,7 @@ mod tests {
         assert!(bucket.ends_with("} 1"), "{bucket}");
         assert_eq!(
             lines(&metrics, "build_info"),
-            ["cheesecloth_build_info{version=\"1.2.3\"} 1"]
+            ["cheesecloth_build_info{commit=\"unknown\",date=\"unknown\",version=\"1.2.3\"} 1"]
         );
     }
 

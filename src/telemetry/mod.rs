@@ -6,6 +6,7 @@
 
 mod access;
 mod audit;
+mod build;
 mod cut;
 mod declared;
 mod depot;
@@ -31,6 +32,7 @@ mod waits;
 
 pub use access::{AccessLine, AccessLog};
 pub use audit::{AuditLog, Hearing};
+pub use build::BUILD;
 pub use cut::{AGENT_MAX, NAME_MAX, PATH_MAX, REASON_MAX, cut};
 pub use depot::DepotMetrics;
 pub use devpi::ServerMetrics;

@@ -22,7 +22,7 @@ use crate::support::{Client, Devpi, Project, Setup, Tool, Wheel, free_address, g
 /// The program with the C library linked in, as in the Dockerfile; only the last step is a
 /// different one.
 fn static_program(folder: &Path) -> PathBuf {
-    assert!(read("deploy/Dockerfile").contains("RUSTFLAGS='-C target-feature=+crt-static'"));
+    assert!(read("deploy/Dockerfile").contains("RUSTFLAGS='-C target-feature=+crt-static "));
     let libraries = std::env::current_exe()
         .unwrap()
         .parent()

@@ -13,8 +13,8 @@ use crate::language::{
     one,
 };
 use crate::model::{
-    CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectorySearch, DirectoryServer,
-    DirectorySettings, DirectoryTls, Fault, FindUser, Location, PersonTemplate, SearchScope,
+    CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectoryScope, DirectorySearch,
+    DirectoryServer, DirectorySettings, DirectoryTls, Fault, FindUser, Location, PersonTemplate,
     Secret, is_localhost,
 };
 
@@ -78,7 +78,7 @@ const SEARCH: &[YamlKey] = &[
     key("base", one::<String>(), "", "the entry below which it looks"),
     key("filter", one::<Template>(), "",
         "what it looks for: {username}, and in group_search {userdn}, are escaped"),
-    key("scope", one::<SearchScope>(), "whole-subtree", "how far below the base"),
+    key("scope", one::<DirectoryScope>(), "whole-subtree", "how far below the base"),
     key("attribute_name", one::<String>(), "",
         "the attribute with the name; absent: the entry's own for users, cn for groups"),
     key("userdn", one::<String>(), "", "who asks, if not everybody may"),
@@ -86,7 +86,7 @@ const SEARCH: &[YamlKey] = &[
     key("password_env", one::<String>(), "", "the environment variable that holds it, in place of password"),
 ];
 
-impl Choice for SearchScope {
+impl Choice for DirectoryScope {
     const WORDS: &'static [(&'static str, Self)] = &[
         ("base-object", Self::Base),
         ("single-level", Self::OneLevel),

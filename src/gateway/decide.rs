@@ -350,6 +350,7 @@ pub fn decide_entry(cx: &Context, resolved: &Resolved, entry: &Entry<'_>) -> Tic
         stale_until,
         awaits: resolved.awaits.clone(),
         inquiry: Inquiry::about(&view, entry, cx.now),
+        asks_inside: view.asks_inside(),
         ..ticket(cx, outcome, valid_until)
     }
 }
@@ -362,6 +363,7 @@ fn ticket(cx: &Context, outcome: Result<Grant, Denial>, valid_until: Timestamp) 
         stale_until: valid_until,
         awaits: Vec::new(),
         inquiry: None,
+        asks_inside: false,
         file_head: KeptHead::new(),
         sidecar_head: KeptHead::new(),
     }

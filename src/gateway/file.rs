@@ -115,13 +115,22 @@ impl Files {
             .tickets
             .ticket(cx, ask.headers, index, path, part)
             .await?;
-        let Some(inquiry) = &ticket.inquiry else {
-            return Ok(ticket);
+        let again = || self.tickets.ticket(cx, ask.headers, index, path, part);
+        let ticket = match &ticket.inquiry {
+            None => ticket,
+            Some(inquiry) => {
+                self.inquiries.settle_one(cx, inquiry).await;
+                again().await?
+            }
         };
-        self.inquiries.settle_one(cx, inquiry).await;
-        self.tickets
-            .ticket(cx, ask.headers, index, path, part)
-            .await
+        if ticket.asks_inside
+            && part == FilePart::Whole
+            && let Ok(grant) = &ticket.outcome
+            && self.inquiries.confirm(cx, grant).await?
+        {
+            return again().await;
+        }
+        Ok(ticket)
     }
 
     /// The 304 for a client that has a file which was at hand before. Of what is known to be damaged or
@@ -165,6 +174,14 @@ impl Files {
         let denial = self.tickets.silenced(cx, index, path).await?.ok_or(error)?;
         let metrics = &self.core.metrics;
         Ok(file_refused(metrics, &denial, ask.path, take(record)))
+    }
+
+    /// Whether something else stands in a file than was known; see [`Inquiries::confirm`].
+    ///
+    /// # Errors
+    /// When the file cannot be had, or not be read.
+    pub async fn confirm(&self, cx: &Context, grant: &Grant) -> Flow<bool> {
+        self.inquiries.confirm(cx, grant).await
     }
 
     /// The bytes of a file: from memory, from disk, or fetched while others wait with us.

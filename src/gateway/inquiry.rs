@@ -5,13 +5,16 @@
 //! A page has some of its files looked into, the newest first, and waits for them only so long; a file that
 //! is asked for is looked into before it is decided on. What cannot be found out now stays unknown, and a
 //! rule that needs it refuses.
+//!
+//! What an upstream sends in pieces, or beside a file, need not be what is in the file. So where a rule asks for
+//! what stands inside, the file is not sent before it is here as a whole and was looked into again (`confirm`).
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, stream};
 use url::Url;
 
-use crate::cache::Flights;
+use crate::cache::{Flights, Weighed};
 use crate::exchange::{Context, Core, Error, Flow, upstream_error};
 use crate::gateway::fill::Wholes;
 use crate::gateway::learn::{Fact, Learning};
@@ -29,6 +32,9 @@ use crate::upstream::{InvalidWheel, WheelAnswer, core_metadata_of_file, startup_
 /// Files that are looked into side by side: more would not be sooner, and upstreams notice.
 const AT_ONCE: usize = 8;
 
+/// Files whose inside was confirmed: 10 MB of memory. One that is forgotten is read again, from the disk.
+const CONFIRMED_MAX: u64 = 100_000;
+
 /// Looks into files.
 #[derive(Debug)]
 pub struct Inquiries {
@@ -37,6 +43,9 @@ pub struct Inquiries {
     wholes: Arc<Wholes>,
     learning: Arc<Learning>,
     running: Flights<(IndexName, Sha256, Needs), Flow<()>>,
+    /// What was read out of whole files and is what was known; gone after a restart.
+    confirmed: Weighed<(Sha256, Needs), ()>,
+    confirming: Flights<(IndexName, Sha256, Needs), Flow<bool>>,
 }
 
 impl Inquiries {
@@ -44,6 +53,8 @@ impl Inquiries {
         let core = Arc::clone(&sidecars.core);
         Self {
             running: core.flights(),
+            confirmed: Weighed::new(CONFIRMED_MAX, |_, ()| 1),
+            confirming: core.flights(),
             core,
             sidecars,
             wholes,
@@ -89,6 +100,57 @@ impl Inquiries {
         }
     }
 
+    /// Compares what is known of the inside of a mirror's file with the file as a whole, which is fetched if it
+    /// is not here; whether something else stands in it, which is then what is known.
+    ///
+    /// # Errors
+    /// When the file cannot be had, or not be read.
+    pub async fn confirm(self: &Arc<Self>, cx: &Context, grant: &Grant) -> Flow<bool> {
+        let file = grant.file.item();
+        let needs = Needs::known_of(&file.inside);
+        let Some(sha256) = file.hashes.sha256() else {
+            return Ok(false);
+        };
+        if grant.is_private || needs.is_empty() || self.confirmed.get(&(sha256, needs)).is_some() {
+            return Ok(false);
+        }
+        let (inquiries, own_cx, own) = (Arc::clone(self), cx.clone(), grant.clone());
+        let key = (grant.owner.clone(), sha256, needs);
+        let joined = self.confirming.join(key, move || async move {
+            let found = inquiries.read_whole(&own_cx, &own, needs).await?;
+            let differs = found != own.file.item().inside;
+            if differs {
+                let file = &own.file.item().filename;
+                tracing::warn!(%file, index = %own.owner, "something else stands inside than was said of it");
+                let learning = Arc::clone(&inquiries.learning);
+                let work = move || learning.learn(&own, Fact::Inside(sha256, found));
+                let learned = tokio::task::spawn_blocking(work).await;
+                learned.map_err(|error| Error::internal("note what stands inside", error))?;
+            }
+            inquiries.confirmed.insert((sha256, needs), ());
+            Ok(differs)
+        });
+        match joined.await {
+            Ok(joined) => joined.value,
+            Err(busy) => Err(Error::busy(busy)),
+        }
+    }
+
+    /// What stands in the whole file, of what is needed.
+    async fn read_whole(&self, cx: &Context, grant: &Grant, needs: Needs) -> Flow<Inside> {
+        let mut found = Inside::default();
+        if needs.license {
+            found.license = self.license_of_whole(cx, grant).await?;
+        }
+        if needs.startup_files {
+            let read = self
+                .wholes
+                .read(cx, grant, startup_files_of_file, InvalidWheel::is_beyond);
+            found.startup_files = startup_files_in(read.await?)?;
+        }
+        Ok(found)
+    }
+
     async fn look_into(&self, cx: &Context, inquiry: &Inquiry) -> Flow<Inside> {
         let Inquiry { grant, needs, .. } = inquiry;
         let mut found = Inside::default();
@@ -113,6 +175,12 @@ impl Inquiries {
             // It has none that could be served.
             return Ok(License::Unknown);
         }
+        self.license_of_whole(cx, grant).await
+    }
+
+    /// The licence in the metadata of the file itself.
+    async fn license_of_whole(&self, cx: &Context, grant: &Grant) -> Flow<License> {
+        let project = grant.file.item().filename.project();
         let read = self
             .wholes
             .read(cx, grant, core_metadata_of_file, is_beyond_bounds);
@@ -131,19 +199,7 @@ impl Inquiries {
             Some(found) => found,
             None => self.startup_files_upstream(cx, grant).await?,
         };
-        match found {
-            Ok(true) => Ok(StartupFiles::Present),
-            Ok(false) => Ok(StartupFiles::Absent),
-            Err(InvalidWheel::Io(why)) => {
-                Err(Error::internal("read a wheel", std::io::Error::other(why)))
-            }
-            Err(
-                InvalidWheel::Archive(_)
-                | InvalidWheel::Layout(_)
-                | InvalidWheel::Project { .. }
-                | InvalidWheel::TooLarge(_),
-            ) => Ok(StartupFiles::Unreadable),
-        }
+        startup_files_in(found)
     }
 
     /// From the directory at the wheel's end, or if it cannot be had alone, from the whole wheel.
@@ -180,6 +236,22 @@ impl Inquiries {
                 read.await
             }
         }
+    }
+}
+
+fn startup_files_in(found: Result<bool, InvalidWheel>) -> Flow<StartupFiles> {
+    match found {
+        Ok(true) => Ok(StartupFiles::Present),
+        Ok(false) => Ok(StartupFiles::Absent),
+        Err(InvalidWheel::Io(why)) => {
+            Err(Error::internal("read a wheel", std::io::Error::other(why)))
+        }
+        Err(
+            InvalidWheel::Archive(_)
+            | InvalidWheel::Layout(_)
+            | InvalidWheel::Project { .. }
+            | InvalidWheel::TooLarge(_),
+        ) => Ok(StartupFiles::Unreadable),
     }
 }
 

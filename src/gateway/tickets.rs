@@ -38,6 +38,8 @@ pub struct Ticket {
     pub awaits: Vec<InFlight>,
     /// What has to be looked for inside the file before the decision is final.
     pub inquiry: Option<Inquiry>,
+    /// Whether some rule asks what stands inside.
+    pub asks_inside: bool,
     /// The head for the file, once its bytes have been at hand.
     pub file_head: KeptHead,
     /// The same for the sidecar.

@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::identity::error::DirectoryError;
 use crate::identity::wording::filter;
-use crate::model::{DirectoryAccount, DirectorySearch, Person, SearchScope};
+use crate::model::{DirectoryAccount, DirectoryScope, DirectorySearch, Person};
 
 /// Result codes by which a server says that this is not who they say they are (RFC 4511 appendix A):
 /// constraintViolation and unwillingToPerform are those of accounts that are locked or expired.
@@ -128,9 +128,9 @@ impl Connection {
         most: usize,
     ) -> Result<Vec<Vec<String>>, DirectoryError> {
         let scope = match search.scope {
-            SearchScope::Base => Scope::Base,
-            SearchScope::OneLevel => Scope::OneLevel,
-            SearchScope::Subtree => Scope::Subtree,
+            DirectoryScope::Base => Scope::Base,
+            DirectoryScope::OneLevel => Scope::OneLevel,
+            DirectoryScope::Subtree => Scope::Subtree,
         };
         let limit = i32::try_from(most).unwrap_or(i32::MAX);
         let filter = filter(&search.filter, person);

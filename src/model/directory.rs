@@ -76,7 +76,7 @@ pub struct DirectorySearch {
     /// What it looks for (RFC 4515).
     pub filter: PersonTemplate,
     /// How far below the base.
-    pub scope: SearchScope,
+    pub scope: DirectoryScope,
     /// The attribute that holds what is looked for; the entry's own name for `dn` and `distinguishedName`.
     pub attribute: String,
     /// Who asks; absent: whoever the connection belongs to at that time, or nobody.
@@ -94,7 +94,7 @@ pub struct DirectoryAccount {
 
 /// How far below its base a search looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum SearchScope {
+pub enum DirectoryScope {
     /// Nowhere: only at the base itself.
     Base,
     /// At the entries directly below.

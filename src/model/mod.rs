@@ -35,8 +35,8 @@ pub use ascii::to_ascii;
 pub use depot::{BucketCredentials, BucketPlace};
 pub use digest::{CUT_SHA256, Hashes, Sha256};
 pub use directory::{
-    CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectorySearch, DirectoryServer,
-    DirectorySettings, DirectoryTls, FindUser, Person, PersonTemplate, SearchScope,
+    CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectoryScope, DirectorySearch,
+    DirectoryServer, DirectorySettings, DirectoryTls, FindUser, Person, PersonTemplate,
 };
 pub use door::DoorName;
 pub use file::{CoreMetadata, File, UploadTime, UploadTimeSource, Yanked};

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use crate::advisory::{Advisory, Freshness, KnownAdvisories};
 use crate::language::Undated;
-use crate::model::{File, IndexName, Kind, License, ProjectState, Timestamp, Version};
+use crate::model::{
+    File, IndexName, Inside, Kind, License, ProjectState, StartupFiles, Timestamp, Version,
+};
 use crate::policy::lineage::Lineage;
 use crate::policy::published::PublishedAt;
 use crate::policy::siblings::Siblings;
@@ -40,7 +42,18 @@ pub(super) struct Facts<'a> {
 }
 
 impl Needs {
-    pub(super) fn is_empty(self) -> bool {
+    /// What is known of a file already: what somebody needed once.
+    #[must_use]
+    pub fn known_of(inside: &Inside) -> Self {
+        Self {
+            license: inside.license != License::Unread,
+            startup_files: inside.startup_files != StartupFiles::Unread,
+        }
+    }
+
+    /// Whether nothing is needed.
+    #[must_use]
+    pub fn is_empty(self) -> bool {
         self == Self::default()
     }
 

@@ -50,6 +50,9 @@ impl Writer {
             }
             let ticket = decide_entry(&cx, &resolved, &entry);
             let grant = ticket.outcome.map_err(|denial| refused(&denial.detail()))?;
+            if ticket.asks_inside {
+                self.confirm(&cx, &grant).await?;
+            }
             let (facts, hold) = self.take_over(caller, &cx, &grant).await?;
             files.push(facts);
             holds.push(hold);
@@ -71,6 +74,20 @@ impl Writer {
             files,
             holds,
         }))
+    }
+
+    /// Compares what is known of the inside of a file with the whole file, where rules ask for it.
+    async fn confirm(&self, cx: &Context, grant: &Grant) -> Result<(), Refusal> {
+        let failed = |error: Error| Refusal::api(StatusCode::BAD_GATEWAY, error.message);
+        let differs = self.flows.files.confirm(cx, grant).await;
+        if differs.map_err(failed)? {
+            let name = &grant.file.item().filename;
+            let words = format!(
+                "{name} is not what was said of it; push again to learn what becomes of it"
+            );
+            return Err(Refusal::api(StatusCode::BAD_GATEWAY, words));
+        }
+        Ok(())
     }
 
     /// Fetches a file and keeps it as ours.

@@ -176,6 +176,56 @@ async fn a_wheel_with_a_startup_file_is_refused_however_it_is_read() {
     }
 }
 
+/// Two wheels whose upstream says of them what is not so: the first in ranges, the second in its sidecar.
+fn liar() -> (FakeIndex, [Wheel; 2]) {
+    let startup = sieve("1.0").license("MIT").entry("sieve.pth");
+    let harmless = sieve("1.0").license("MIT").entry("sieve.txt");
+    let harmless = harmless.build();
+    assert_eq!(harmless.len(), startup.build().len());
+    let bound = sieve("2.0").license("GPL-3.0");
+    let free = sieve("2.0").license("MIT").metadata();
+    let files = vec![
+        Listed::wheel(&startup, "1.0"),
+        Listed::wheel(&bound, "2.0").sidecar(&free),
+    ];
+    let harmless = Content::Bytes(harmless.into());
+    let setup = Setup::default().telling_in_ranges(&startup.filename(), harmless);
+    (dairy(setup, files), [startup, bound])
+}
+
+#[tokio::test]
+async fn what_an_upstream_says_of_a_file_is_compared_with_the_file_before_anybody_gets_it() {
+    let rules = "- deny: { license: ['GPL-*'] }\n      - deny: { startup_files: true }";
+    let (dairy, wheels) = liar();
+    let larder = Larder::empty(&clock()).await;
+    let policies = policies(&dairy, "hide", rules);
+    let house = House::online_over(&larder, &policies, &clock());
+    assert_eq!(listed(&house).await.len(), 2, "nothing else is known yet");
+    for wheel in &wheels {
+        for _ in 0..2 {
+            let got = house.get(&url(wheel), &[]).await;
+            assert_eq!(got.status, 403, "{}: {}", wheel.filename(), got.text());
+        }
+        assert!(!listed(&house).await.contains(&wheel.filename()));
+    }
+    let house = House::online_over(&larder, &policies, &clock());
+    assert!(listed(&house).await.is_empty());
+    for wheel in &wheels {
+        assert_eq!(house.get(&url(wheel), &[]).await.status, 403);
+    }
+}
+
+#[test]
+fn pip_and_uv_do_not_get_what_stands_only_in_the_whole_file() {
+    let (dairy, _) = liar();
+    let house = Program::with_policies(&policies(&dairy, "yank", STARTUP)).start();
+    let index = house.index_url("root/dairy");
+    for tool in [Tool::Pip, Tool::Uv, Tool::Pip] {
+        let pinned = Client::fresh(tool).install(&index, &["sieve==1.0"]);
+        pinned.fails().says("it runs at every start");
+    }
+}
+
 #[tokio::test]
 async fn a_file_is_looked_into_once_and_never_without_a_rule() {
     let rules = "- deny: { license: ['GPL-*'] }\n      - deny: { startup_files: true }";

@@ -61,13 +61,13 @@ fn the_block_of_devpi_ldap_reads_as_it_is() {
     };
     assert_eq!(
         (user.scope, &*user.attribute),
-        (SearchScope::Subtree, "distinguishedName")
+        (DirectoryScope::Subtree, "distinguishedName")
     );
     assert_eq!(user.account.as_ref().unwrap().password.expose(), "s3cret");
     let groups = settings.groups.as_ref().unwrap();
     assert_eq!(
         (groups.scope, &*groups.attribute),
-        (SearchScope::OneLevel, "CN")
+        (DirectoryScope::OneLevel, "CN")
     );
     assert_eq!(groups.account, None);
     assert!(!format!("{settings:?}").contains("s3cret"));

@@ -11,9 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::db::Serial;
 use crate::depot::{Depot, DepotError, DepotKey, InDepot};
-use crate::exchange::Core;
-use crate::exchange::depot_failed;
-use crate::exchange::{Error, ErrorKind, Flow, records_failed};
+use crate::exchange::{Core, Error, ErrorKind, Flow, depot_failed, records_failed};
 use crate::gateway::needless::on_store;
 use crate::gateway::small::SmallFiles;
 use crate::model::{Sha256, Timestamp};

@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use crate::cache::{Early, Flights};
 use crate::depot::{Depot, DepotKey, Withdrawal};
-use crate::exchange::Core;
-use crate::exchange::depot_failed;
-use crate::exchange::{Error, ErrorKind, Flow};
+use crate::exchange::{Core, Error, ErrorKind, Flow, depot_failed};
 use crate::gateway::held::About;
 use crate::model::{Hashes, Sha256};
 use crate::store::{Draft, Growing, Key, StoreError};

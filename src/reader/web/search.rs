@@ -2,8 +2,7 @@
 
 use maud::{Markup, html};
 
-use crate::exchange::Error;
-use crate::exchange::Trouble;
+use crate::exchange::{Error, Trouble};
 use crate::model::{IndexName, ProjectName};
 use crate::reader::found::{FoundPage, FoundProject, PAGE_RESULTS, RESULTS_MAX, Wanted, find};
 use crate::reader::look::Look;

@@ -8,7 +8,7 @@ use regex::Regex;
 use serde_json::{Value, json};
 
 use super::{declared, expressions, read, root, text_of, yaml};
-use crate::support::{Content, Listed, Program, Project, Setup, Web, debian};
+use crate::support::{Content, Listed, Program, Project, S3, Setup, Web, debian};
 
 fn promtool(arguments: &[&str], input: Stdio) -> Output {
     let mut promtool = debian("promtool", &["prometheus"]);
@@ -121,6 +121,7 @@ async fn scraped() -> (Program, Vec<String>) {
     let index = Setup::default()
         .project(Project::new("sieve").wheel("1.0").file(file))
         .start();
+    let s3 = S3::start();
     let policies = format!(
         "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\", mirror_cache_expiry: 0s }}\n  \
          root/gone: {{ type: mirror, mirror_url: \"http://127.0.0.1:1/simple/\", optional: true }}\n  \
@@ -130,10 +131,14 @@ async fn scraped() -> (Program, Vec<String>) {
          limits: {{ head: 4KiB }}\n\
          advisories: [{{ url: 'http://127.0.0.1:1/PyPI/all.zip' }}]\n\
          notify: [{{ url: 'http://127.0.0.1:1/', secret_env: HOOK_SECRET }}]\n\
+         depot: {{ s3: {} }}\n\
          devpi: {{ servers: [\"http://127.0.0.1:1\"] }}\n",
-        index.url()
+        index.url(),
+        s3.place("numbers")
     );
-    let program = Program::with_policies(&policies);
+    let program = Program::with_policies(&policies)
+        .with("AWS_ACCESS_KEY_ID", "test")
+        .with("AWS_SECRET_ACCESS_KEY", "test");
     let program = program.with("HOOK_SECRET", "of sixteen bytes").start();
     let mut pages = vec![program.metrics()];
     for round in 1..=2 {

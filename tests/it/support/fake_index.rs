@@ -35,6 +35,8 @@ pub(crate) struct Setup {
     pub(super) sizes: bool,
     pub(super) upload_times: bool,
     pub(super) ranges: bool,
+    /// By filename: what ranges are cut from in place of the file.
+    pub(super) told_in_ranges: HashMap<String, Content>,
     pub(super) gzip: bool,
     pub(super) credentials: Option<(String, String)>,
     pub(super) files_at: Option<String>,
@@ -72,6 +74,7 @@ impl Default for Setup {
             sizes: true,
             upload_times: true,
             ranges: true,
+            told_in_ranges: HashMap::new(),
             gzip: false,
             credentials: None,
             files_at: None,
@@ -150,6 +153,12 @@ impl Setup {
     /// Ignores ranges and sends whole files.
     pub(crate) fn without_ranges(mut self) -> Self {
         self.ranges = false;
+        self
+    }
+
+    /// Cuts ranges of this file from other content.
+    pub(crate) fn telling_in_ranges(mut self, filename: &str, content: Content) -> Self {
+        self.told_in_ranges.insert(filename.to_owned(), content);
         self
     }
 

@@ -32,8 +32,8 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
         "cache",
         &["model", "page", "protocol", "telemetry", "clock"],
     ),
-    ("devpi", &["model", "language", "policy", "db", "account"]),
     ("account", &["model", "telemetry", "db", "identity"]),
+    ("devpi", &["model", "language", "policy", "db", "account"]),
     (
         "feed",
         &[
@@ -110,6 +110,7 @@ pub(super) const TABLE: &[(&str, &[&str])] = &[
             "devpi",
             "exchange",
             "catalog",
+            "search",
         ],
     ),
     (

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Output;
+use std::time::Duration;
 
 use cheesecloth::testing::model::Sha256;
 use serde_json::Value;
@@ -12,6 +13,9 @@ use super::support::{
 };
 
 const INDEX: &str = "shop/dev";
+
+/// Collections until nobody reads what is to go; generous, for a busy machine.
+const HELD_BACK_MAX: usize = 100;
 
 /// Background verification would find the damage first, so it is off.
 const UNWATCHED: &str = "limits: { verify_pace: 0B, collect_after: 100ms }\n";
@@ -152,10 +156,12 @@ async fn what_is_held_is_counted_and_listed_beside_the_server_and_without_it() {
         ("mirror_files", 1),
         ("private_files", 1),
         ("private_sidecars", 1),
-        ("page_copies", 1),
     ] {
         assert_eq!(stat["kinds"][kind]["files"], files, "{kind} of {stat}");
     }
+    // The page, and soon beside it what its release says of itself.
+    let copies = stat["kinds"]["page_copies"]["files"].as_u64();
+    assert!(matches!(copies, Some(1 | 2)), "{stat}");
     let wheel = Wheel::new("sieve", "1.0").build().len();
     assert_eq!(stat["kinds"]["mirror_files"]["bytes"], wheel, "{stat}");
     assert_eq!(stat["quota"]["bytes_max"], 50_u64 << 30, "{stat}");
@@ -285,7 +291,15 @@ async fn a_collection_is_done_by_the_server_or_on_its_data() {
     let root = Door::at(shop.program.manage_url()).by("root", "pw");
     let path = format!("/{INDEX}/press?force");
     assert_eq!(root.ask("DELETE", &path, Value::Null).await.status, 200);
-    let told = shop.cache(&["gc", "--json"]);
+    let mut told = shop.cache(&["gc", "--json"]);
+    // What somebody reads at that moment is left for the next time.
+    for _ in 0..HELD_BACK_MAX {
+        if told.json()["held_back"] == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        told = shop.cache(&["gc", "--json"]);
+    }
     let left = shop.path("private", "press");
     assert!(!left.exists(), "{told:?}");
 

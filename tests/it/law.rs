@@ -32,7 +32,7 @@ use proptest::prelude::*;
 use proptest::sample::{select, subsequence};
 use proptest::test_runner::TestRunner;
 
-use super::support::{House, Larder};
+use super::support::{House, Larder, Wheel};
 use policies::{HIDDEN, Written, written};
 use shown::{HTML, JSON, Through, links};
 
@@ -120,8 +120,21 @@ fn project(name: &str) -> ProjectName {
 }
 
 /// Content that differs from every other index's file of this name.
+/// Wheels are real: what stands inside them is read.
 fn bytes_of(index: &str, filename: &str) -> Bytes {
-    format!("{filename} of {index}").into()
+    let text = format!("{filename} of {index}");
+    let mut parts = filename.split('-');
+    let (Some(name), Some(version), true) =
+        (parts.next(), parts.next(), filename.ends_with(".whl"))
+    else {
+        return text.into();
+    };
+    let wheel = Wheel::new(name, version).description(&text);
+    let wheel = match license_of(index, filename) {
+        Some(license) => wheel.license(license),
+        None => wheel,
+    };
+    wheel.build().into()
 }
 
 /// The licence that a file states: only wheels here are archives of a kind that has metadata.

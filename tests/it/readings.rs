@@ -139,6 +139,13 @@ fn raw_names() -> impl Strategy<Value = (String, &'static str)> {
 
 /// Whether it can only be a file of this project: what is left of the name is a version.
 fn is_surely_of(project: &str, stem: &str, ending: &str) -> bool {
+    if ending.ends_with(".egg") {
+        // The parts of an egg's name have no dash: what follows the second one is for which Python it is.
+        let mut parts = stem.split('-');
+        let (name, version) = (parts.next().unwrap_or_default(), parts.next());
+        let is_version = |version: &str| version.split('.').all(|part| part.parse::<u32>().is_ok());
+        return name.replace(['_', '.'], "-") == project && version.is_some_and(is_version);
+    }
     let Some((name, version)) = stem.rsplit_once(['-', '_']) else {
         return false;
     };

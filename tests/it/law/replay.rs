@@ -98,6 +98,9 @@ fn case(
     let holding = holding.and_then(|(_, holding)| holding.as_ref());
     let license = license_of(owner, file.filename.as_str()).unwrap_or("unknown");
     given += &format!(", license: {license}");
+    if file.filename.as_str().ends_with(".whl") {
+        given += ", startup_files: false";
+    }
     if is_mirror && holding.is_some_and(|holding| holding.is_archived) {
         given += ", status: archived";
     }

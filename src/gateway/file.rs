@@ -116,21 +116,29 @@ impl Files {
             .ticket(cx, ask.headers, index, path, part)
             .await?;
         let again = || self.tickets.ticket(cx, ask.headers, index, path, part);
-        let ticket = match &ticket.inquiry {
+        let mut ticket = match &ticket.inquiry {
             None => ticket,
             Some(inquiry) => {
                 self.inquiries.settle_one(cx, inquiry).await;
                 again().await?
             }
         };
-        if ticket.asks_inside
-            && part == FilePart::Whole
-            && let Ok(grant) = &ticket.outcome
-            && self.inquiries.confirm(cx, grant).await?
-        {
-            return again().await;
+        for _ in 1..=LOOKS_MAX {
+            let differs = match &ticket.outcome {
+                Ok(grant) if ticket.asks_inside && part == FilePart::Whole => {
+                    self.inquiries.confirm(cx, grant).await?
+                }
+                Ok(_) | Err(_) => false,
+            };
+            if !differs {
+                return Ok(ticket);
+            }
+            // What was learned may not have been kept: the next decision is compared as well.
+            ticket = again().await?;
         }
-        Ok(ticket)
+        Err(Error::busy(
+            "what stands inside the file differs from what is known of it; try again",
+        ))
     }
 
     /// The 304 for a client that has a file which was at hand before. Of what is known to be damaged or

@@ -21,7 +21,8 @@ use crate::gateway::learn::{Fact, Learning};
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::tickets::{Grant, Inquiry};
 use crate::model::{
-    IndexName, Inside, Kind, License, LicenseExpression, ProjectName, Sha256, StartupFiles,
+    Filename, IndexName, Inside, Kind, License, LicenseExpression, ProjectName, Sha256,
+    StartupFiles,
 };
 use crate::page::has_sidecar;
 use crate::policy::Needs;
@@ -32,7 +33,7 @@ use crate::upstream::{InvalidWheel, WheelAnswer, core_metadata_of_file, startup_
 /// Files that are looked into side by side: more would not be sooner, and upstreams notice.
 const AT_ONCE: usize = 8;
 
-/// Files whose inside was confirmed: 10 MB of memory. One that is forgotten is read again, from the disk.
+/// Files whose inside was confirmed: some 30 MB of memory. One that is forgotten is read again, from the disk.
 const CONFIRMED_MAX: u64 = 100_000;
 
 /// Looks into files.
@@ -42,10 +43,10 @@ pub struct Inquiries {
     sidecars: Arc<Sidecars>,
     wholes: Arc<Wholes>,
     learning: Arc<Learning>,
-    running: Flights<(IndexName, Sha256, Needs), Flow<()>>,
-    /// What was read out of whole files and is what was known; gone after a restart.
-    confirmed: Weighed<(Sha256, Needs), ()>,
-    confirming: Flights<(IndexName, Sha256, Needs), Flow<bool>>,
+    running: Flights<(IndexName, Filename, Sha256, Needs), Flow<()>>,
+    /// What was read out of whole files; gone after a restart.
+    confirmed: Weighed<(Filename, Sha256, Needs), Inside>,
+    confirming: Flights<(IndexName, Filename, Sha256, Needs), Flow<Inside>>,
 }
 
 impl Inquiries {
@@ -53,7 +54,7 @@ impl Inquiries {
         let core = Arc::clone(&sidecars.core);
         Self {
             running: core.flights(),
-            confirmed: Weighed::new(CONFIRMED_MAX, |_, ()| 1),
+            confirmed: Weighed::new(CONFIRMED_MAX, |_, _| 1),
             confirming: core.flights(),
             core,
             sidecars,
@@ -82,7 +83,9 @@ impl Inquiries {
 
     /// Looks into a file.
     pub async fn settle_one(self: &Arc<Self>, cx: &Context, inquiry: &Inquiry) {
-        let key = (inquiry.grant.owner.clone(), inquiry.sha256, inquiry.needs);
+        let filename = inquiry.grant.file.item().filename.clone();
+        let owner = inquiry.grant.owner.clone();
+        let key = (owner, filename, inquiry.sha256, inquiry.needs);
         let (inquiries, own_cx, own) = (Arc::clone(self), cx.clone(), inquiry.clone());
         let joined = self.running.join(key, move || async move {
             let found = inquiries.look_into(&own_cx, &own).await?;
@@ -111,24 +114,42 @@ impl Inquiries {
         let Some(sha256) = file.hashes.sha256() else {
             return Ok(false);
         };
-        if grant.is_private || needs.is_empty() || self.confirmed.get(&(sha256, needs)).is_some() {
+        if grant.is_private || needs.is_empty() {
             return Ok(false);
         }
+        let found = self.in_whole(cx, grant, sha256, needs).await?;
+        if found == file.inside {
+            return Ok(false);
+        }
+        let name = &file.filename;
+        tracing::warn!(file = %name, index = %grant.owner, "something else stands inside than was said of it");
+        let (learning, own) = (Arc::clone(&self.learning), grant.clone());
+        let work = move || learning.learn(&own, Fact::Inside(sha256, found));
+        let learned = tokio::task::spawn_blocking(work).await;
+        learned.map_err(|error| Error::internal("note what stands inside", error))?;
+        Ok(true)
+    }
+
+    /// What stands in the whole file, read once. Other mirrors and other file names may have the same bytes and
+    /// be told something else of them: so each compares what it was told, and none takes another's word.
+    async fn in_whole(
+        self: &Arc<Self>,
+        cx: &Context,
+        grant: &Grant,
+        sha256: Sha256,
+        needs: Needs,
+    ) -> Flow<Inside> {
+        let filename = grant.file.item().filename.clone();
+        let confirmed = (filename.clone(), sha256, needs);
+        if let Some(found) = self.confirmed.get(&confirmed) {
+            return Ok(found);
+        }
         let (inquiries, own_cx, own) = (Arc::clone(self), cx.clone(), grant.clone());
-        let key = (grant.owner.clone(), sha256, needs);
+        let key = (grant.owner.clone(), filename, sha256, needs);
         let joined = self.confirming.join(key, move || async move {
             let found = inquiries.read_whole(&own_cx, &own, needs).await?;
-            let differs = found != own.file.item().inside;
-            if differs {
-                let file = &own.file.item().filename;
-                tracing::warn!(%file, index = %own.owner, "something else stands inside than was said of it");
-                let learning = Arc::clone(&inquiries.learning);
-                let work = move || learning.learn(&own, Fact::Inside(sha256, found));
-                let learned = tokio::task::spawn_blocking(work).await;
-                learned.map_err(|error| Error::internal("note what stands inside", error))?;
-            }
-            inquiries.confirmed.insert((sha256, needs), ());
-            Ok(differs)
+            inquiries.confirmed.insert(confirmed, found.clone());
+            Ok(found)
         });
         match joined.await {
             Ok(joined) => joined.value,

@@ -215,6 +215,49 @@ async fn what_an_upstream_says_of_a_file_is_compared_with_the_file_before_anybod
     }
 }
 
+#[tokio::test]
+async fn the_same_bytes_under_another_name_or_mirror_are_compared_for_themselves() {
+    let rules = "- deny: { license: ['GPL-*'] }\n      - deny: { startup_files: true }";
+    let startup = sieve("1.0").license("MIT").entry("sieve.pth");
+    let harmless = sieve("1.0").license("MIT").entry("sieve.txt").build();
+    let bytes = startup.build();
+    assert_eq!(harmless.len(), bytes.len());
+    let twin = "sieve-1.0-1-py3-none-any.whl";
+    let content = Content::Bytes(bytes.clone().into());
+    let files = || {
+        let twin = Listed::new(twin, "1.0", content.clone()).sidecar(&startup.metadata());
+        vec![Listed::wheel(&startup, "1.0"), twin]
+    };
+    let lying = || {
+        let told = || Content::Bytes(harmless.clone().into());
+        let setup = Setup::default().telling_in_ranges(&startup.filename(), told());
+        setup.telling_in_ranges(twin, told())
+    };
+    let (honest, liar) = (dairy(Setup::default(), files()), dairy(lying(), files()));
+    let policies = format!(
+        "indexes:\n  root/dairy: {{ type: mirror, mirror_url: \"{}\", policy: house }}\n  \
+         root/milk: {{ type: mirror, mirror_url: \"{}\", policy: watch }}\n\
+         policies:\n  house:\n    on_block: hide\n    rules:\n      {rules}\n  \
+         watch:\n    mode: audit\n    rules:\n      {rules}\n",
+        liar.url(),
+        honest.url()
+    );
+    let house = House::online(&policies, &clock()).await;
+    // What the liar says of both files is known before any of them is read as a whole.
+    assert_eq!(listed(&house).await.len(), 2, "nothing else is known yet");
+    let names = [startup.filename(), twin.to_owned()];
+    for (index, status) in [("/root/milk/", 200), ("/root/dairy/", 403)] {
+        for name in &names {
+            let url = url_of(&bytes, name).replace("/root/dairy/", index);
+            for _ in 0..2 {
+                let got = house.get(&url, &[]).await;
+                assert_eq!(got.status, status, "{url}: {}", got.text());
+            }
+        }
+    }
+    assert!(listed(&house).await.is_empty());
+}
+
 #[test]
 fn pip_and_uv_do_not_get_what_stands_only_in_the_whole_file() {
     let (dairy, _) = liar();

@@ -11,7 +11,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::cache::Weighed;
 use crate::catalog::page_copies::learned;
-use crate::db::{FileChange, FileChanges, FileRecord, FileRole, FilesSince, Serial};
+use crate::db::{
+    FileChange, FileChanges, FileRecord, FileRole, FilesSince, Serial, provenance_name,
+};
 use crate::exchange::{Core, Flow, blocking};
 use crate::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, UploadTime, UploadTimeSource,
@@ -43,6 +45,8 @@ struct Known {
     page: Option<Arc<ProjectPage>>,
     /// The release that each file of the page belongs to, as the records spell it.
     versions: Vec<Arc<str>>,
+    /// The names of provenances, which tell the files that they are of.
+    provenances: HashSet<String>,
 }
 
 impl StagePages {
@@ -129,12 +133,14 @@ impl Known {
         let mut rows = Rows {
             files: take(files),
             versions: take(&mut self.versions),
+            provenances: take(&mut self.provenances),
         };
         match since.changes {
             FileChanges::All(records) => {
                 rows = Rows::default();
+                rows.learn(&records);
                 for record in &records {
-                    if let Some(file) = listed(record, project) {
+                    if let Some(file) = rows.listed(record, project) {
                         rows.files.push(file);
                         rows.versions.push(record.version.as_str().into());
                     }
@@ -150,6 +156,7 @@ impl Known {
         shown.files = rows.files;
         found.apply(shown);
         self.versions = rows.versions;
+        self.provenances = rows.provenances;
         self.page = Some(Arc::clone(&page));
         self.as_of = Some(since.as_of);
         page
@@ -161,21 +168,43 @@ impl Known {
 struct Rows {
     files: Vec<File>,
     versions: Vec<Arc<str>>,
+    provenances: HashSet<String>,
 }
 
 impl Rows {
+    /// Notes of which files there is a provenance.
+    fn learn(&mut self, records: &[FileRecord]) {
+        let all = records.iter().map(|record| &record.facts);
+        let all = all.filter(|facts| matches!(facts.role, FileRole::Provenance { .. }));
+        self.provenances
+            .extend(all.map(|facts| facts.filename.clone()));
+    }
+
+    /// A record as the page lists it, with its provenance if there is one.
+    fn listed(&self, record: &FileRecord, project: &ProjectName) -> Option<File> {
+        let mut file = listed(record, project)?;
+        let name = provenance_of(record);
+        // Where it is answered is the same for every file: this only says that there is one.
+        file.provenance = self.provenances.get(&name).map(|name| name.as_str().into());
+        Some(file)
+    }
+
     fn follow(&mut self, change: FileChange, project: &ProjectName) {
         match change {
             FileChange::Release { version, files } => {
                 let names = files.iter().map(|record| record.facts.filename.as_str());
                 let names: HashSet<&str> = names.collect();
                 self.remove(|of, file| of == version || names.contains(file.filename.as_str()));
+                self.learn(&files);
                 for record in &files {
                     self.add(record, project);
                 }
             }
             FileChange::File { filename, file } => {
+                let name = file.as_ref().map(|record| provenance_of(record));
+                let name = name.filter(|name| self.provenances.contains(name));
                 self.remove(|_, file| file.filename.as_str() == filename);
+                self.provenances.extend(name);
                 if let Some(record) = file {
                     self.add(&record, project);
                 }
@@ -187,15 +216,18 @@ impl Rows {
     fn remove(&mut self, is_gone: impl Fn(&str, &File) -> bool) {
         for at in (0..self.files.len()).rev() {
             if is_gone(&self.versions[at], &self.files[at]) {
-                self.files.remove(at);
+                let file = self.files.remove(at);
                 self.versions.remove(at);
+                if let Some(name) = &file.provenance {
+                    self.provenances.remove(&**name);
+                }
             }
         }
     }
 
     /// Adds a file where the records would list it: by its arrival, then by name.
     fn add(&mut self, record: &FileRecord, project: &ProjectName) {
-        let Some(file) = listed(record, project) else {
+        let Some(file) = self.listed(record, project) else {
             return;
         };
         let order = |file: &File| file.upload_time.map(|time| time.at);
@@ -207,6 +239,11 @@ impl Rows {
         self.files.insert(at, file);
         self.versions.insert(at, record.version.as_str().into());
     }
+}
+
+/// The name that the provenance of a file would have.
+fn provenance_of(record: &FileRecord) -> String {
+    provenance_name(&record.facts.filename, &record.facts.sha256)
 }
 
 /// A record as a page lists it; test results and documentation are not release files.

@@ -50,7 +50,22 @@ pub enum FileRole {
     },
     /// Documentation.
     DocZip,
+    /// Who says where a release file comes from, signed (PEP 740).
+    Provenance {
+        /// That file; this is removed together with it.
+        for_file: String,
+    },
 }
+
+/// The name that the provenance of a file is recorded under. Another file of the same name has another.
+#[must_use]
+pub fn provenance_name(filename: &str, sha256: &Sha256) -> String {
+    let digits = sha256.to_hex();
+    format!("{filename}.provenance-{}", &digits[..PROVENANCE_DIGITS])
+}
+
+/// Digits of a file's sha256 in the name of its provenance, as many as its URL has.
+const PROVENANCE_DIGITS: usize = 16;
 
 impl FileRole {
     /// The word for it in `+links`.
@@ -60,14 +75,15 @@ impl FileRole {
             Self::ReleaseFile => "releasefile",
             Self::ToxResult { .. } => "toxresult",
             Self::DocZip => "doczip",
+            Self::Provenance { .. } => "provenance",
         }
     }
 
-    /// The release file that a tox result is about.
+    /// The release file that something is attached to.
     #[must_use]
     pub fn for_file(&self) -> Option<&str> {
         match self {
-            Self::ToxResult { for_file } => Some(for_file),
+            Self::ToxResult { for_file } | Self::Provenance { for_file } => Some(for_file),
             Self::ReleaseFile | Self::DocZip => None,
         }
     }
@@ -79,6 +95,7 @@ impl FileRole {
             ("releasefile", None) => Some(Self::ReleaseFile),
             ("toxresult", Some(for_file)) => Some(Self::ToxResult { for_file }),
             ("doczip", None) => Some(Self::DocZip),
+            ("provenance", Some(for_file)) => Some(Self::Provenance { for_file }),
             _ => None,
         }
     }
@@ -241,15 +258,19 @@ mod tests {
     }
 
     #[test]
-    fn roles_read_back_and_only_a_test_result_is_about_a_file() {
+    fn roles_read_back_and_some_are_about_a_file() {
         let result = FileRole::ToxResult {
             for_file: "a-1.zip".into(),
         };
-        for role in [FileRole::ReleaseFile, result, FileRole::DocZip] {
+        let provenance = FileRole::Provenance {
+            for_file: "a-1.zip".into(),
+        };
+        for role in [FileRole::ReleaseFile, result, FileRole::DocZip, provenance] {
             let for_file = role.for_file().map(str::to_owned);
             assert_eq!(FileRole::parse(role.as_str(), for_file), Some(role));
         }
         assert_eq!(FileRole::parse("toxresult", None), None);
+        assert_eq!(FileRole::parse("provenance", None), None);
         assert_eq!(FileRole::parse("doczip", Some("a-1.zip".into())), None);
     }
 

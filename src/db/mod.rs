@@ -26,7 +26,7 @@ pub use change::{
 };
 pub use contract::Db;
 pub use error::DbError;
-pub use file::{FileFacts, FileRole, LogEntry, LogEvent};
+pub use file::{FileFacts, FileRole, LogEntry, LogEvent, provenance_name};
 pub use postgres::Postgres;
 pub use record::{
     ApiToken, Change, ChangeKind, Directory, FileChange, FileChanges, FileRecord, FilesSince,

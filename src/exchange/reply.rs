@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use crate::model::{IndexName, ProjectName, Sha256};
+use crate::model::{AskedPart, IndexName, ProjectName, Sha256};
 use crate::policy::Denial;
 use crate::protocol::Head;
 use crate::store::{Growing, StoredFile};
@@ -109,6 +109,18 @@ pub struct Ruled {
     pub denial: Denial,
 }
 
+impl Route {
+    /// That of a file, by what is asked of it.
+    #[must_use]
+    pub fn of_file(part: AskedPart) -> Self {
+        match part {
+            AskedPart::Whole => Self::File,
+            AskedPart::Metadata => Self::Sidecar,
+            AskedPart::Provenance => Self::Provenance,
+        }
+    }
+}
+
 impl Ruled {
     /// What is recorded of a refusal.
     #[must_use]
@@ -146,6 +158,8 @@ labels! {
         File = "file",
         /// A sidecar.
         Sidecar = "sidecar",
+        /// The provenance of a file.
+        Provenance = "provenance",
         /// Read-only JSON.
         Api = "api",
         /// Pages for people.

@@ -113,14 +113,9 @@ impl Front {
                 let page = (index, project, *form);
                 self.flows.project_page(&cx, ask, page, &mut record).await
             }
-            PublicRoute::File {
-                path, is_sidecar, ..
-            } => {
-                let file = self
-                    .flows
-                    .files
-                    .file(&cx, ask, index, path, *is_sidecar, &mut record);
-                file.await
+            PublicRoute::File { path, part, .. } => {
+                let files = &self.flows.files;
+                files.file(&cx, ask, index, path, *part, &mut record).await
             }
             PublicRoute::ProjectList { .. }
             | PublicRoute::Api(_)
@@ -369,8 +364,7 @@ fn kind_of(route: &PublicRoute) -> Route {
     match route {
         PublicRoute::ProjectList { .. } => Route::ProjectList,
         PublicRoute::ProjectPage { .. } => Route::ProjectPage,
-        PublicRoute::File { is_sidecar, .. } if *is_sidecar => Route::Sidecar,
-        PublicRoute::File { .. } => Route::File,
+        PublicRoute::File { part, .. } => Route::of_file(*part),
         PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Route::Api,
         PublicRoute::Users(audience)
         | PublicRoute::User { audience, .. }

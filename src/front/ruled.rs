@@ -19,7 +19,7 @@ use crate::front::object::{FileRules, Standing, without_indexes};
 use crate::front::pass::{Trust, request_headers, response_headers};
 use crate::front::place::{Declared, segments_of};
 use crate::gateway::{DOC_ZIP, TOX_RESULT};
-use crate::model::{Filename, IndexName, ProjectName};
+use crate::model::{AskedPart, Filename, IndexName, ProjectName};
 use crate::page::parse_file_path;
 use crate::protocol::{Audience, PublicRoute};
 use crate::reader::api_reply;
@@ -242,10 +242,7 @@ impl Front {
         reply: Reply,
         trust: Trust,
     ) -> Reply {
-        let PublicRoute::File {
-            path, is_sidecar, ..
-        } = &ask.route
-        else {
+        let PublicRoute::File { path, part, .. } = &ask.route else {
             return reply;
         };
         let Some(parsed) = parse_file_path(path) else {
@@ -253,7 +250,8 @@ impl Front {
         };
         let cx = self.flows.core.context();
         if reply.status == StatusCode::NOT_FOUND {
-            let passes = !is_sidecar && self.attached_passes(&cx, index, &parsed.filename).await;
+            let is_whole = *part == AskedPart::Whole;
+            let passes = is_whole && self.attached_passes(&cx, index, &parsed.filename).await;
             return if passes {
                 self.pass(ask, ask.path, trust).await
             } else {
@@ -267,8 +265,7 @@ impl Front {
         // Pages list files under the asked index, devpi keeps each under its own.
         let url = grant.file.item().url.as_deref().map(Url::parse);
         let Some(Ok(url)) = url else { return reply };
-        let ending = if *is_sidecar { ".metadata" } else { "" };
-        let place = format!("{}{ending}", self.fleet.path_of(&url));
+        let place = format!("{}{}", self.fleet.path_of(&url), part.ending());
         self.pass(ask, &place, trust).await
     }
 

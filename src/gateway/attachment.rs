@@ -79,7 +79,7 @@ impl Attachments {
     ) -> Result<Option<Denial>, Error> {
         let (index, project) = (&attached.index, &attached.project);
         let records = match &attached.facts.role {
-            FileRole::ToxResult { for_file } => {
+            FileRole::ToxResult { for_file } | FileRole::Provenance { for_file } => {
                 let file = self.core.file(index, project, for_file).await?;
                 file.into_iter().collect()
             }
@@ -246,7 +246,7 @@ pub fn leading(place: &FilePlace) -> Option<[u8; 8]> {
         // A truncated digest has fewer digits, and no private file has one.
         FilePlace::Digest(digits) if digits.len() < 16 => None,
         FilePlace::Digest(digits) => u64::from_str_radix(digits, 16).ok().map(u64::to_be_bytes),
-        FilePlace::Directory(_) => None,
+        FilePlace::Directory(_) | FilePlace::Any => None,
     }
 }
 

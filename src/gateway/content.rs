@@ -18,10 +18,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use crate::exchange::{Ask, Body, Record, Reply, reply_head};
 use crate::gateway::small::Small;
 use crate::gateway::tickets::{Grant, KeptHead, Told, Unchanged};
-use crate::model::Timestamp;
+use crate::model::{AskedPart, Timestamp};
 use crate::protocol::{
-    ETag, Head, Selected, content_range, content_range_unsatisfied, http_date, is_not_modified,
-    select_range,
+    ETag, Head, PROVENANCE_TYPE, Selected, content_range, content_range_unsatisfied, http_date,
+    is_not_modified, select_range,
 };
 use crate::store::{Growing, StoredFile};
 
@@ -129,10 +129,15 @@ pub fn whole_reply(ask: &Ask<'_>, content: Content, head: Arc<Head>, record: Rec
     }
 }
 
-pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
-    if let (true, Content::Memory(small)) = (is_sidecar, content) {
+pub fn claims_of(grant: &Grant, content: &Content, part: AskedPart) -> Claims {
+    let beside = match part {
+        AskedPart::Whole => None,
+        AskedPart::Metadata => Some("application/octet-stream"),
+        AskedPart::Provenance => Some(PROVENANCE_TYPE),
+    };
+    if let (Some(content_type), Content::Memory(small)) = (beside, content) {
         return Claims {
-            content_type: "application/octet-stream",
+            content_type,
             etag: Some(small.etag.clone()),
             last_modified: None,
             is_stated: false,
@@ -143,7 +148,7 @@ pub fn claims_of(grant: &Grant, content: &Content, is_sidecar: bool) -> Claims {
         content_type: content_type(file.filename.as_str()),
         etag: file.hashes.sha256().map(|digest| ETag::of_digest(&digest)),
         last_modified: file.upload_time.map(|time| time.at),
-        is_stated: !is_sidecar,
+        is_stated: beside.is_none(),
     }
 }
 

@@ -9,10 +9,8 @@ use crate::cache::{Flights, Grouped};
 use crate::catalog::{Mirrors, Resolution, Resolved, Stacks, StagePages, candidate, unknown_index};
 use crate::exchange::{Context, Core, Error, ErrorKind, Flow, Patience};
 use crate::gateway::shown::must_be_shown;
-use crate::gateway::tickets::{
-    FilePart, Grant, Inquiry, KeptHead, Ticket, TicketKey, groups, weight_bytes,
-};
-use crate::model::{Filename, IndexName, ProjectName, Timestamp};
+use crate::gateway::tickets::{Grant, Inquiry, KeptHead, Ticket, TicketKey, groups, weight_bytes};
+use crate::model::{AskedPart, Filename, IndexName, ProjectName, Timestamp};
 use crate::page::{Entry, FilePath, parse_file_path};
 use crate::policy::{Denial, IndexKind, Member, Sources, Stack, Verdict};
 use crate::protocol::wants_validated;
@@ -76,12 +74,9 @@ impl Tickets {
         headers: &HeaderMap,
         index: &IndexName,
         path: &str,
-        part: FilePart,
+        part: AskedPart,
     ) -> Flow<Arc<Ticket>> {
-        let path = match part {
-            FilePart::Whole => path,
-            FilePart::Sidecar => path.strip_suffix(".metadata").unwrap_or(path),
-        };
+        let path = path.strip_suffix(part.ending()).unwrap_or(path);
         let key = (index.clone(), Arc::from(path));
         if let Some(ticket) = self.decided.get(&key)
             && ticket.holds(cx.generation.number, cx.now)
@@ -120,7 +115,7 @@ impl Tickets {
         self: &Arc<Self>,
         cx: &Context,
         key: TicketKey,
-        held: Option<FilePart>,
+        held: Option<AskedPart>,
     ) -> Flow<Arc<Ticket>> {
         let (index, path) = &key;
         let Some(parsed) = parse_file_path(path) else {
@@ -149,7 +144,7 @@ impl Tickets {
         cx: &Context,
         index: &IndexName,
         path: &FilePath,
-        held: Option<FilePart>,
+        held: Option<AskedPart>,
     ) -> Flow<Ticket> {
         let Some(stack) = cx.generation.policies.stack(index) else {
             return Err(unknown_index(index));
@@ -203,7 +198,7 @@ impl Tickets {
         cx: &Context,
         (index, path): (&IndexName, &FilePath),
         project: &ProjectName,
-        held: Option<FilePart>,
+        held: Option<AskedPart>,
     ) -> Flow<Resolution> {
         if let Some(part) = held {
             let resolved = self.stacks.resolve(cx, index, project, Patience::File);
@@ -227,7 +222,7 @@ impl Tickets {
 
     /// Whether what a ticket lets pass can be answered without an upstream; a sidecar is read out of its
     /// wheel where need be.
-    fn is_here(&self, ticket: &Ticket, part: FilePart) -> bool {
+    fn is_here(&self, ticket: &Ticket, part: AskedPart) -> bool {
         let Ok(grant) = &ticket.outcome else {
             return false;
         };
@@ -235,8 +230,9 @@ impl Tickets {
             |key: Option<&Key>| key.is_some_and(|key| self.core.is_kept(key).unwrap_or(false));
         let is_whole = || is_kept(grant.key().as_ref());
         match part {
-            FilePart::Whole => is_whole(),
-            FilePart::Sidecar => is_kept(grant.metadata_key()) || is_whole(),
+            AskedPart::Whole => is_whole(),
+            AskedPart::Metadata => is_kept(grant.metadata_key()) || is_whole(),
+            AskedPart::Provenance => is_kept(grant.provenance_key().as_ref()),
         }
     }
 
@@ -314,7 +310,7 @@ impl Tickets {
             return Ok(None);
         };
         let filename = path.rsplit('/').next().unwrap_or(path);
-        let filename = filename.strip_suffix(".metadata").unwrap_or(filename);
+        let (filename, _) = AskedPart::split(filename);
         for project in Filename::projects(filename) {
             let verdict = self.verdict(cx, stack, &project).await?;
             let denial = match &verdict {
@@ -380,7 +376,7 @@ mod tests {
     use http::HeaderMap;
 
     use crate::gateway::sample;
-    use crate::gateway::tickets::FilePart;
+    use crate::model::AskedPart;
     use crate::page::file_path;
 
     #[tokio::test]
@@ -392,7 +388,7 @@ mod tests {
         let orders = &flows.stacks.orders;
         let mut order = None;
         for path in page.files.iter().map(file_path) {
-            for part in [FilePart::Whole, FilePart::Sidecar] {
+            for part in [AskedPart::Whole, AskedPart::Metadata] {
                 flows.tickets.forget_all();
                 let ticket = flows.tickets.ticket(&cx, &headers, &index, &path, part);
                 assert!(ticket.await.unwrap().outcome.is_ok(), "{path}");

@@ -16,16 +16,17 @@ use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
 use crate::gateway::held::{About, HeldFiles};
 use crate::gateway::inquiry::Inquiries;
+use crate::gateway::provenance::Provenances;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
-use crate::gateway::tickets::{FilePart, Grant, Ticket, Told};
-use crate::model::IndexName;
+use crate::gateway::tickets::{Grant, Ticket, Told};
+use crate::model::{AskedPart, IndexName};
 use crate::telemetry::{CacheKind, LookUp, Mode, Tier};
 
 /// How often a file is looked for that comes or goes at that very moment.
 const LOOKS_MAX: usize = 3;
 
-/// Files and their sidecars, answered.
+/// Files and what is told beside them, answered.
 #[derive(Debug)]
 pub struct Files {
     pub(super) core: Arc<Core>,
@@ -34,25 +35,22 @@ pub struct Files {
     pub(super) tickets: Arc<Tickets>,
     pub(super) fills: Arc<Fills>,
     pub(super) sidecars: Arc<Sidecars>,
+    pub(super) provenances: Arc<Provenances>,
     pub(super) inquiries: Arc<Inquiries>,
     pub(super) attachments: Arc<Attachments>,
 }
 
 impl Files {
-    /// Answers a file or its sidecar.
+    /// Answers a file, or what is told beside it.
     pub async fn file(
         &self,
         cx: &Context,
         ask: &Ask<'_>,
         index: &IndexName,
         path: &str,
-        is_sidecar: bool,
+        part: AskedPart,
         record: &mut Record,
     ) -> Flow<Reply> {
-        let part = match is_sidecar {
-            true => FilePart::Sidecar,
-            false => FilePart::Whole,
-        };
         let ticket = match self.decided(cx, ask, index, path, part).await {
             Ok(ticket) => ticket,
             Err(error) => return self.unlisted(cx, ask, (index, path), error, record).await,
@@ -70,32 +68,29 @@ impl Files {
             record.decision = Decision::Audit;
             record.rule = Some(Ruled::by(denial));
         }
-        let external = external_place(cx, grant).filter(|_| !is_sidecar);
-        if !is_sidecar
+        let is_whole = part == AskedPart::Whole;
+        let external = external_place(cx, grant).filter(|_| is_whole);
+        if is_whole
             && external.is_none()
             && let Some(told) = ticket.file_head.get()
             && let Some(reply) = self.unchanged(ask, grant, told, record)
         {
             return Ok(reply);
         }
-        let (content, cache) = if is_sidecar {
-            self.sidecars.sidecar(cx, grant).await?
-        } else if let Some(place) = external {
-            match self.held_content(grant).await? {
+        let (content, cache) = match (part, external) {
+            (AskedPart::Metadata, _) => self.sidecars.sidecar(cx, grant).await?,
+            (AskedPart::Provenance, _) => self.provenances.provenance(cx, grant).await?,
+            (AskedPart::Whole, None) => self.content(cx, grant).await?,
+            (AskedPart::Whole, Some(place)) => match self.held_content(grant).await? {
                 None => return Ok(sent_there(&place, take(record))),
                 Some(content) => (content, CacheResult::Hit),
-            }
-        } else {
-            self.content(cx, grant).await?
+            },
         };
         record.cache = cache;
-        let kept = if is_sidecar {
-            &ticket.sidecar_head
-        } else {
-            &ticket.file_head
-        };
-        let claims = || claims_of(grant, &content, is_sidecar);
-        if let Some(head) = whole_head(ask, &content, kept, claims) {
+        let claims = || claims_of(grant, &content, part);
+        if let Some(kept) = ticket.head_of(part)
+            && let Some(head) = whole_head(ask, &content, kept, claims)
+        {
             return Ok(whole_reply(ask, content, head, take(record)));
         }
         let claims = claims();
@@ -109,7 +104,7 @@ impl Files {
         ask: &Ask<'_>,
         index: &IndexName,
         path: &str,
-        part: FilePart,
+        part: AskedPart,
     ) -> Flow<Arc<Ticket>> {
         let ticket = self
             .tickets
@@ -125,7 +120,7 @@ impl Files {
         };
         for _ in 1..=LOOKS_MAX {
             let differs = match &ticket.outcome {
-                Ok(grant) if ticket.asks_inside && part == FilePart::Whole => {
+                Ok(grant) if ticket.asks_inside && part == AskedPart::Whole => {
                     self.inquiries.confirm(cx, grant).await?
                 }
                 Ok(_) | Err(_) => false,

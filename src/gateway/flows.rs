@@ -18,6 +18,7 @@ use crate::gateway::inquiry::Inquiries;
 use crate::gateway::learn::Learning;
 use crate::gateway::list::Lists;
 use crate::gateway::page::{Pages, Shown};
+use crate::gateway::provenance::Provenances;
 use crate::gateway::quarantine::Belonging;
 use crate::gateway::sidecar;
 use crate::gateway::sidecar::Sidecars;
@@ -107,6 +108,12 @@ impl Flows {
         let inquiries = Arc::new(Inquiries::new(sidecars.clone(), wholes, learning));
         let attachments = Arc::new(Attachments::new(core.clone(), held.clone(), stages.clone()));
         let (garbage, belonging, deposits) = garbage_of(&core, &small);
+        let provenances = Arc::new(Provenances {
+            core: core.clone(),
+            small: small.clone(),
+            attachments: attachments.clone(),
+            fetches: core.flights(),
+        });
         let files = Files {
             core: core.clone(),
             small: small.clone(),
@@ -114,6 +121,7 @@ impl Flows {
             tickets: tickets.clone(),
             fills,
             sidecars: sidecars.clone(),
+            provenances,
             inquiries: inquiries.clone(),
             attachments: attachments.clone(),
         };

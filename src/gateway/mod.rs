@@ -18,6 +18,7 @@ mod needless;
 mod page;
 mod page_text;
 mod places;
+mod provenance;
 mod purge;
 mod quarantine;
 #[cfg(test)]

@@ -13,9 +13,11 @@ use crate::config::CacheConfig;
 use crate::db::Sqlite;
 use crate::exchange::{Context, Core, Generation, Settings};
 use crate::gateway::flows::Flows;
-use crate::gateway::tickets::{FilePart, Grant};
+use crate::gateway::tickets::Grant;
 use crate::language::{IndexDocument, NoFiles, read_text};
-use crate::model::{File, Filename, Hashes, IndexName, Limits, ProjectName, Sha256, Timestamp};
+use crate::model::{
+    AskedPart, File, Filename, Hashes, IndexName, Limits, ProjectName, Sha256, Timestamp,
+};
 use crate::page::{ProjectPage, file_path};
 use crate::policy::Policies;
 use crate::search::Catalogue;
@@ -71,7 +73,7 @@ pub(super) async fn one_file(folder: &Path) -> (Flows, Context, Grant) {
     let (flows, index, page) = mirror(folder, ["six-1.zip".to_owned()]).await;
     let (cx, headers) = (flows.core.context(), HeaderMap::new());
     let (tickets, path) = (&flows.tickets, file_path(&page.files[0]));
-    let ticket = tickets.ticket(&cx, &headers, &index, &path, FilePart::Whole);
+    let ticket = tickets.ticket(&cx, &headers, &index, &path, AskedPart::Whole);
     let grant = ticket.await.unwrap().outcome.clone().unwrap();
     (flows, cx, grant)
 }

@@ -9,7 +9,7 @@ mod undecided;
 use std::sync::{Arc, OnceLock};
 
 use crate::cache::InFlight;
-use crate::model::{File, Filename, IndexName, Sha256, Timestamp};
+use crate::model::{AskedPart, File, Filename, IndexName, Sha256, Timestamp};
 use crate::policy::{Allowed, Denial};
 use crate::protocol::{ETag, Head};
 use crate::store::Key;
@@ -54,15 +54,15 @@ impl Ticket {
             && now < self.stale_until
             && !self.awaits.iter().any(InFlight::is_over)
     }
-}
 
-/// Which part of a file is requested.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FilePart {
-    /// Its bytes.
-    Whole,
-    /// Its metadata.
-    Sidecar,
+    /// Where the head for this part is kept, of those that are asked for again and again.
+    pub fn head_of(&self, part: AskedPart) -> Option<&KeptHead> {
+        match part {
+            AskedPart::Whole => Some(&self.file_head),
+            AskedPart::Metadata => Some(&self.sidecar_head),
+            AskedPart::Provenance => None,
+        }
+    }
 }
 
 /// The head for content whose bytes have been at hand under this ticket.
@@ -139,6 +139,15 @@ impl Grant {
     /// Where the metadata of this wheel is kept, if the wheel's digest is known.
     pub fn metadata_key(&self) -> Option<&Key> {
         self.metadata_key.as_ref()
+    }
+
+    /// Where the provenance of a mirror's file is kept: as what stands at the URL that this mirror states,
+    /// since nothing proves that it is the same elsewhere.
+    pub fn provenance_key(&self) -> Option<Key> {
+        let url = self.file.item().provenance.as_deref();
+        let url = url.filter(|_| !self.is_private)?;
+        let text = format!("{} provenance {url}", self.owner);
+        Some(Key::MirrorMetadata(Sha256::of(text.as_bytes())))
     }
 }
 

@@ -10,6 +10,7 @@ use http::Method;
 use crate::exchange::{Decision, Route};
 use crate::journal::{JournalAnswer, JournalDecision};
 use crate::listen::recorder::Finished;
+use crate::model::AskedPart;
 use crate::protocol::PublicRoute;
 
 /// Whether the answer to such a request, if it has one, goes into the journal.
@@ -18,7 +19,7 @@ pub(super) fn is_journalled(method: &Method, route: &PublicRoute) -> bool {
         route,
         PublicRoute::ProjectPage { .. }
             | PublicRoute::File {
-                is_sidecar: false,
+                part: AskedPart::Whole,
                 ..
             }
     );
@@ -37,6 +38,7 @@ pub(super) fn answer_of<'a>(
         Route::ProjectPage => false,
         Route::ProjectList
         | Route::Sidecar
+        | Route::Provenance
         | Route::Api
         | Route::Web
         | Route::Osv

@@ -62,6 +62,9 @@ pub struct IndexEntry {
 pub struct OurIndex {
     /// By normalised project name.
     pub projects: BTreeMap<String, OurProject>,
+    /// Files of which devpi knows no such type, with entries like those of the others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Value>,
 }
 
 /// What devpi's form has no place for, about a project.

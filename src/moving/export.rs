@@ -159,7 +159,7 @@ impl Writing<'_> {
             projects.insert(name.clone(), versions_of(project).into());
             ours.projects.insert(name, our_project(project));
             self.report.releases += project.record.releases.len() as u64;
-            self.files(project, &mut entry.files)?;
+            self.files(project, &mut entry.files, &mut ours.files)?;
         }
         entry.projects = projects.into();
         entry.cheesecloth = Some(ours);
@@ -171,6 +171,7 @@ impl Writing<'_> {
         &mut self,
         project: &ProjectContent,
         entries: &mut Vec<Value>,
+        ours: &mut Vec<Value>,
     ) -> Result<(), MovingError> {
         let files = &project.record.files;
         let (first, then): (Vec<_>, Vec<_>) = files
@@ -187,6 +188,12 @@ impl Writing<'_> {
                     .push(format!("{name} of {index}: {fault}"));
             }
             let entry = serde_json::to_value(file_entry(file, subject, path));
+            let entries = match file.facts.role {
+                FileRole::Provenance { .. } => &mut *ours,
+                FileRole::ReleaseFile | FileRole::ToxResult { .. } | FileRole::DocZip => {
+                    &mut *entries
+                }
+            };
             entries.push(entry.map_err(unwritable)?);
             self.progress.add(file.facts.size);
             (self.report.files, self.report.bytes) = (self.progress.files, self.progress.bytes);

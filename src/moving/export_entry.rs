@@ -52,7 +52,9 @@ pub fn path_of(file: &FileRecord, subject: Option<&FileFacts>) -> String {
     let (index, project) = (&file.index, &file.project);
     let name = part(&file.facts.filename);
     match &file.facts.role {
-        FileRole::ReleaseFile => format!("{index}/{project}/{}/{name}", part(&file.version)),
+        FileRole::ReleaseFile | FileRole::Provenance { .. } => {
+            format!("{index}/{project}/{}/{name}", part(&file.version))
+        }
         FileRole::DocZip => format!("{index}/{name}"),
         FileRole::ToxResult { .. } => {
             let digest = subject.map_or(file.facts.sha256, |subject| subject.sha256);

@@ -144,17 +144,19 @@ impl Planner<'_> {
         }
         let is_mirror = kind == "mirror";
         let settings = self.settings(&index, &entry.indexconfig)?;
-        let ours = entry.cheesecloth.unwrap_or_default().projects;
+        let ours = entry.cheesecloth.unwrap_or_default();
         let mut projects = BTreeMap::new();
         if let Value::Object(listed) = &entry.projects {
             for (spelling, versions) in listed {
                 self.project(name, &mut projects, (spelling, versions));
             }
         }
-        for (name, ours) in ours {
+        for (name, ours) in ours.projects {
             remember(&mut projects, &name, ours);
         }
-        let files = self.files(name, entry.files, &mut projects);
+        let mut files = entry.files;
+        files.extend(ours.files);
+        let files = self.files(name, files, &mut projects);
         self.plan.indexes.push(PlannedIndex {
             record: settings.to_record(Serial::default(), self.now),
             is_mirror,

@@ -132,6 +132,16 @@ fn place(
             let for_file = subject.to_owned();
             Ok((FileRole::ToxResult { for_file }, filename, version?))
         }
+        "provenance" => {
+            let version = stated.ok_or("it does not say of which release it is")?;
+            let subject = entry.for_entrypath.as_deref().map(Path::new);
+            let subject = subject
+                .and_then(Path::file_name)
+                .and_then(|name| name.to_str());
+            let for_file = subject.ok_or("it does not say of which file it is")?;
+            let for_file = for_file.to_owned();
+            Ok((FileRole::Provenance { for_file }, name, version))
+        }
         other => Err(format!("{other:?} is no type of file that is known")),
     }
 }

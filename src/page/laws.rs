@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use url::Url;
 
 use crate::model::{
-    CoreMetadata, File, Hashes, IndexName, Kind, ProjectState, ProjectStatus, Sha256, Timestamp,
-    UploadTime, UploadTimeSource, Yanked,
+    AskedPart, CoreMetadata, File, Hashes, IndexName, Kind, ProjectState, ProjectStatus, Sha256,
+    Timestamp, UploadTime, UploadTimeSource, Yanked,
 };
 use crate::page::digests::fragment_digest;
 use crate::page::filter::{Decided, Ruling};
@@ -103,6 +103,8 @@ fn as_shown(page: &ProjectPage) -> ProjectPage {
         links().write(file, &mut link);
         let url = base.join(std::str::from_utf8(&link).unwrap()).unwrap();
         file.url = Some(url.as_str().into());
+        let beside = || format!("{url}{}", AskedPart::Provenance.ending());
+        file.provenance = file.provenance.as_ref().map(|_| beside().into());
         file.hashes = stated(&file.hashes);
         if let CoreMetadata::Hashed(hashes) = &mut file.core_metadata {
             *hashes = stated(hashes);

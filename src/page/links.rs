@@ -8,7 +8,7 @@
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 
-use crate::model::{File, IndexName, Sha256};
+use crate::model::{AskedPart, File, IndexName, Sha256};
 
 /// Hexadecimal digits of the two segments that stand for a digest.
 const DIGITS: (usize, usize) = (3, 13);
@@ -89,6 +89,13 @@ impl FileLinks {
         out.extend_from_slice(self.prefix.as_bytes());
         write_file_path(file, ENCODED_ON_PAGES, out);
     }
+
+    /// Appends the link to what is told beside a file: through us, so that it can be had wherever the file
+    /// can, and only where it can.
+    pub fn write_beside(&self, file: &File, part: AskedPart, out: &mut Vec<u8>) {
+        self.write(file, out);
+        out.extend_from_slice(part.ending().as_bytes());
+    }
 }
 
 /// The path of a file below its index, percent-encoded: `+f/abc/0123456789abc/six-1.0.zip`.
@@ -112,6 +119,7 @@ fn write_file_path(file: &File, encoded: &'static AsciiSet, out: &mut Vec<u8>) {
                 out.extend_from_slice(part.as_bytes());
             }
         }
+        FilePlace::Any => {}
     }
     for part in percent_encode(file.filename.as_str().as_bytes(), encoded) {
         out.extend_from_slice(part.as_bytes());
@@ -131,6 +139,8 @@ pub enum FilePlace {
     Digest(String),
     /// The upstream directory of a file without digest, as devpi flattens it.
     Directory(String),
+    /// Wherever the index has the file of this name: in an address that anybody can make up from it.
+    Any,
 }
 
 impl FilePlace {
@@ -162,6 +172,7 @@ impl FilePlace {
                 .iter()
                 .any(|(_, hex)| hex.starts_with(&**digits)),
             Self::Directory(place) => *place == directory(file.url.as_deref()),
+            Self::Any => true,
         }
     }
 }
@@ -203,15 +214,18 @@ fn is_plain(character: char) -> bool {
 pub struct FilePath {
     /// Where it should stand.
     pub place: FilePlace,
-    /// Its name, without the `.metadata` of a sidecar; not yet read for a project.
+    /// Its name, without the ending of what is told beside it; not yet read for a project.
     pub filename: String,
-    /// Whether the sidecar is asked for (PEP 658).
-    pub sidecar: bool,
+    /// What of it is asked for.
+    pub part: AskedPart,
 }
 
 /// Parses the path of a file below `/{user}/{index}/`, percent-decoded once; `None` if it is none.
 #[must_use]
 pub fn parse_file_path(path: &str) -> Option<FilePath> {
+    if let Some(rest) = path.strip_prefix("integrity/") {
+        return parse_integrity_path(rest);
+    }
     let (place, name) = if let Some(rest) = path.strip_prefix("+f/") {
         let (first, rest) = rest.split_once('/')?;
         let (second, name) = rest.split_once('/')?;
@@ -233,17 +247,31 @@ pub fn parse_file_path(path: &str) -> Option<FilePath> {
             name,
         )
     };
-    let (filename, sidecar) = match name.strip_suffix(".metadata") {
-        Some(filename) => (filename, true),
-        None => (name, false),
-    };
+    let (filename, part) = AskedPart::split(name);
+    named(place, filename, part)
+}
+
+/// `project/version/filename/provenance`, as the index that PEP 740 began with has it. The file's name says
+/// of which project and version it is.
+fn parse_integrity_path(path: &str) -> Option<FilePath> {
+    let mut parts = path.trim_end_matches('/').split('/').skip(2);
+    let (filename, last) = (parts.next()?, parts.next()?);
+    let is_whole = last == "provenance" && parts.next().is_none();
+    named(
+        FilePlace::Any,
+        is_whole.then_some(filename)?,
+        AskedPart::Provenance,
+    )
+}
+
+fn named(place: FilePlace, filename: &str, part: AskedPart) -> Option<FilePath> {
     let bad = |one: char| one.is_control() || matches!(one, '/' | '\\');
     let fits = (1..=FILENAME_BYTES_MAX).contains(&filename.len());
     let is_name = fits && !filename.starts_with('.') && !filename.contains(bad);
     is_name.then(|| FilePath {
         place,
         filename: filename.to_owned(),
-        sidecar,
+        part,
     })
 }
 
@@ -386,11 +414,26 @@ mod tests {
             "+e//x",
             "+e/a b/x",
             "+x/abc/0123456789abc/x",
+            "integrity/pkg/1/pkg-1.zip",
+            "integrity/pkg/1/pkg-1.zip/provenance/x",
+            "integrity/pkg/1//provenance",
+            "integrity/pkg/pkg-1.zip/provenance",
         ] {
             assert_eq!(parse_file_path(path), None, "{path:?}");
         }
         let long = format!("+e/a/{}", "x".repeat(256));
         assert_eq!(parse_file_path(&long), None);
+    }
+
+    #[test]
+    fn a_provenance_is_also_found_by_its_files_name() {
+        let read = parse_file_path("integrity/Pkg/1/pkg-1.zip/provenance").unwrap();
+        let one = file("pkg-1.zip", None);
+        assert!(read.place.holds(&one));
+        assert_eq!(
+            (&*read.filename, read.part),
+            ("pkg-1.zip", AskedPart::Provenance)
+        );
     }
 
     #[test]
@@ -418,20 +461,23 @@ mod tests {
         }
     }
 
+    fn any_part() -> impl Strategy<Value = AskedPart> {
+        let all = [AskedPart::Whole, AskedPart::Metadata, AskedPart::Provenance];
+        proptest::sample::select(all.to_vec())
+    }
+
     proptest! {
         #[test]
-        fn every_link_is_read_back(file in samples::any_file("pkg"), sidecar in any::<bool>()) {
+        fn every_link_is_read_back(file in samples::any_file("pkg"), part in any_part()) {
             let mut path = file_path(&file);
             prop_assert!(path.is_ascii() && !path.contains(['"', '<', '>', '&', '\'', '\\', ' ', '#', '?']));
-            if sidecar {
-                path.push_str(".metadata");
-            }
+            path.push_str(part.ending());
             let decoded = percent_decode_str(&path).decode_utf8().unwrap();
             let read = parse_file_path(&decoded).unwrap();
             prop_assert!(read.place.holds(&file));
             prop_assert_eq!(read.place, FilePlace::of(&file));
             prop_assert_eq!(read.filename, file.filename.as_str());
-            prop_assert_eq!(read.sidecar, sidecar);
+            prop_assert_eq!(read.part, part);
         }
 
         #[test]

@@ -3,7 +3,7 @@
 //! Beyond the standard there are only `data-upload-time` and `data-size`, which uv reads, and the mark
 //! of a time that this gateway made up. The files and their order are those of the JSON page.
 
-use crate::model::{CoreMetadata, ProjectState, UploadTimeSource, Yanked};
+use crate::model::{AskedPart, CoreMetadata, ProjectState, UploadTimeSource, Yanked};
 use crate::page::API_VERSION;
 use crate::page::digests::fragment_digest;
 use crate::page::filter::Listed;
@@ -80,8 +80,10 @@ pub(super) fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLin
             UploadTimeSource::FirstSeen => attribute(out, "data-upload-time-source", FIRST_SEEN),
         }
     }
-    if let Some(provenance) = &file.provenance {
-        attribute(out, "data-provenance", provenance);
+    if file.provenance.is_some() {
+        raw(out, " data-provenance=\"");
+        links.write_beside(file, AskedPart::Provenance, out);
+        raw(out, "\"");
     }
     if file.gpg_sig {
         attribute(out, "data-gpg-sig", "true");
@@ -155,7 +157,7 @@ mod tests {
         <!DOCTYPE html>
         <html><head><meta name="pypi:repository-version" content="1.4"><meta name="pypi:project-status" content="deprecated"><meta name="pypi:project-status-reason" content="use &quot;seven&quot; &amp; &lt;eight&gt;"><title>Links for six</title></head><body>
         <h1>Links for six</h1>
-        <a href="../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl#sha256=f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084" data-requires-python="&gt;=3.8, &lt;4" data-core-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-dist-info-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-size="48211" data-upload-time="2026-05-04T10:11:12.500000Z" data-provenance="https://upstream.example/p?a=1&amp;b=2" data-gpg-sig="true">Six-2.0+l.1-py3-none-any.whl</a><br>
+        <a href="../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl#sha256=f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084" data-requires-python="&gt;=3.8, &lt;4" data-core-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-dist-info-metadata="sha256=45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f" data-size="48211" data-upload-time="2026-05-04T10:11:12.500000Z" data-provenance="../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl.provenance" data-gpg-sig="true">Six-2.0+l.1-py3-none-any.whl</a><br>
         <a href="../../+f/602/13faea760f93f/six-1.0.zip#sha256=60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5" data-yanked="it's &lt;b&gt;&quot;bad&quot;&lt;/b&gt; &amp; old" data-upload-time="2026-05-04T10:11:12.000000Z" data-upload-time-source="first-seen">six-1.0.zip</a><br>
         <a href="../../+e/https_files.example_f/six-2004d.tar.bz2" data-yanked="">six-2004d.tar.bz2</a><br>
         <a href="../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg#sha256=a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197">six-0.9-py2.7.egg</a><br>

@@ -3,7 +3,7 @@
 //!
 //! No `null`, no empty strings, `hashes` always present, `size` left out where it is unknown.
 
-use crate::model::{CoreMetadata, Hashes, UploadTimeSource, Yanked};
+use crate::model::{AskedPart, CoreMetadata, Hashes, UploadTimeSource, Yanked};
 use crate::page::API_VERSION;
 use crate::page::filter::Listed;
 use crate::page::json_file::FIRST_SEEN;
@@ -100,9 +100,10 @@ pub(super) fn write_file(out: &mut Vec<u8>, listed: &Listed<'_>, links: &FileLin
         raw(out, r#","dist-info-metadata":"#);
         out.extend_from_within(value);
     }
-    if let Some(provenance) = &file.provenance {
-        raw(out, r#","provenance":"#);
-        text(out, provenance);
+    if file.provenance.is_some() {
+        raw(out, r#","provenance":""#);
+        links.write_beside(file, AskedPart::Provenance, out);
+        raw(out, "\"");
     }
     if file.gpg_sig {
         raw(out, r#","gpg-sig":true"#);
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn a_page_with_everything() {
         insta::assert_snapshot!(render(odd_page()), @r#"
-        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"https://upstream.example/p?a=1&b=2","gpg-sig":true},
+        {"meta":{"api-version":"1.4","_last-serial":42},"name":"six","project-status":{"status":"deprecated","reason":"use \"seven\" & <eight>"},"files":[{"filename":"Six-2.0+l.1-py3-none-any.whl","url":"../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl","hashes":{"sha256":"f28960fee271105d2be1fa8ba5a01ae7a56283175b4b6602aa85e5cd3bfbd084"},"size":48211,"upload-time":"2026-05-04T10:11:12.500000Z","requires-python":">=3.8, <4","yanked":false,"core-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"dist-info-metadata":{"sha256":"45447b7afbd5e544f7d0f1df0fccd26014d9850130abd3f020b89ff96b82079f"},"provenance":"../../+f/f28/960fee271105d/Six-2.0%2Bl.1-py3-none-any.whl.provenance","gpg-sig":true},
         {"filename":"six-1.0.zip","url":"../../+f/602/13faea760f93f/six-1.0.zip","hashes":{"sha256":"60213faea760f93f9f8403e1a115c27c5397006830d247ea847e0911817d6be5"},"upload-time":"2026-05-04T10:11:12.000000Z","_upload-time-source":"first-seen","yanked":"it's <b>\"bad\"</b> & old"},
         {"filename":"six-2004d.tar.bz2","url":"../../+e/https_files.example_f/six-2004d.tar.bz2","hashes":{},"yanked":true},
         {"filename":"six-0.9-py2.7.egg","url":"../../+f/a60/0eeb0e6ce4374/six-0.9-py2.7.egg","hashes":{"sha256":"a600eeb0e6ce43746998e9998673aa2d1c76ccc5092a661ff86abab731f72197"},"yanked":false}],"versions":["2.0+l.1","1.0","2004d","0.9"]}

@@ -11,6 +11,7 @@
 
 mod accept;
 mod archive;
+mod attestation;
 mod audience;
 mod conditional;
 mod date;
@@ -37,6 +38,7 @@ pub use archive::{
     ReleaseMetadata, Unfit, ZipFault, examine, find_in_zip, has_startup_files, is_dist_info,
     metadata_of,
 };
+pub use attestation::{PROVENANCE_TYPE, is_provenance};
 pub use audience::Audience;
 pub use conditional::{ETag, is_not_modified};
 pub use date::{http_date, parse_http_date};

@@ -5,13 +5,10 @@
 
 use percent_encoding::{CONTROLS, utf8_percent_encode};
 
-use crate::model::{IndexName, ProjectName};
+use crate::model::{AskedPart, IndexName, ProjectName};
 use crate::page::{PageForm, encode};
 use crate::protocol::audience::Audience;
 use crate::protocol::segments::{BadPath, Segments};
-
-/// The suffix of a sidecar's name (PEP 658).
-const SIDECAR: &str = ".metadata";
 
 /// What a GET or HEAD asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,16 +29,17 @@ pub enum PublicRoute {
         /// The shape of the path, for relative links.
         form: PageForm,
     },
-    /// A file or its sidecar.
+    /// A file, or what is told beside it.
     File {
         /// The index it is asked through.
         index: IndexName,
-        /// Everything after the index, decoded: `+f/2fb/5f64435a5845e/six-1.0.tar.gz.metadata`.
+        /// Everything after the index, decoded: `+f/2fb/5f64435a5845e/six-1.0.tar.gz.metadata`, or
+        /// `integrity/six/1.0/six-1.0.tar.gz/provenance`.
         path: String,
-        /// The file's name, without the sidecar's ending.
+        /// The file's name, without the ending of what is told beside it.
         filename: String,
-        /// Whether its metadata is asked for.
-        is_sidecar: bool,
+        /// What of it is asked for.
+        part: AskedPart,
     },
     /// devpi's bootstrap for clients, `+api`.
     Api(ApiOf),
@@ -221,6 +219,14 @@ impl Reading<'_> {
             ["+f" | "+e", _, ..] => file(index, path, rest),
             [project] if is_installer() => self.page(AskedIndex::Named(index), project, of_index),
             [project] => self.project(index, project),
+            ["integrity", _, _, filename, "provenance"] if !filename.is_empty() => {
+                PublicRoute::File {
+                    index,
+                    path: path.to_owned(),
+                    filename: (*filename).to_owned(),
+                    part: AskedPart::Provenance,
+                }
+            }
             [project, version] => match ProjectName::parse(project) {
                 Ok(project) if !version.is_empty() => PublicRoute::Release {
                     index,
@@ -349,15 +355,12 @@ fn file(index: IndexName, path: &str, rest: &[&str]) -> PublicRoute {
     if folders.is_empty() || rest.iter().any(|part| part.is_empty()) {
         return PublicRoute::NotFound;
     }
-    let (filename, is_sidecar) = match last.strip_suffix(SIDECAR) {
-        Some(filename) if !filename.is_empty() => (filename, true),
-        Some(_) | None => (*last, false),
-    };
+    let (filename, part) = AskedPart::split(last);
     PublicRoute::File {
         index,
         path: path.to_owned(),
         filename: filename.to_owned(),
-        is_sidecar,
+        part,
     }
 }
 

@@ -67,17 +67,13 @@ impl Reader {
                 index,
                 path,
                 filename,
-                is_sidecar,
+                part,
             } => {
-                record.route = if *is_sidecar {
-                    Route::Sidecar
-                } else {
-                    Route::File
-                };
+                record.route = Route::of_file(*part);
                 record.index = Some(index.clone());
                 record.file = Some(filename.as_str().into());
                 let files = &flows.files;
-                files.file(cx, ask, index, path, *is_sidecar, record).await
+                files.file(cx, ask, index, path, *part, record).await
             }
             PublicRoute::Redirect { to, is_permanent } => {
                 Ok(redirect(to, *is_permanent, take(record)))

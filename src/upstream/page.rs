@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::model::ProjectName;
-use crate::protocol::stated_lifetime;
+use crate::protocol::{is_provenance, stated_lifetime};
 use crate::upstream::body::{BodyPart, Coding, Unread, pass_on, read_body};
 use crate::upstream::client::{Upstream, text_of};
 use crate::upstream::decoding::Share;
@@ -148,6 +148,28 @@ impl Upstream {
                 Err(UpstreamError::broken(&self.name, reason))
             }
             // It is kept in memory, where it no longer counts as being read.
+            PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
+            PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
+        }
+    }
+
+    /// Asks for the provenance at a URL that a page states (PEP 740).
+    ///
+    /// # Errors
+    /// See [`UpstreamError`]; absence is an answer. `Broken` if it is no provenance.
+    pub async fn provenance(&self, url: &Url) -> Result<Option<Bytes>, UpstreamError> {
+        let bound = Bound {
+            what: "provenance",
+            bytes_max: self.limits.metadata,
+            timeout: self.limits.upstream_total_timeout,
+            failed_once: &|| {},
+            to: None,
+        };
+        match self.fetch(url, &ACCEPT_ANY, None, &bound).await? {
+            PageAnswer::Found(page) if !is_provenance(&page.body) => {
+                let reason = format!("what stands at {} is no provenance", url.path());
+                Err(UpstreamError::broken(&self.name, reason))
+            }
             PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
             PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
         }

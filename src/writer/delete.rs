@@ -8,7 +8,7 @@ use crate::db::{Removal, Removed};
 use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::exchange::Reply;
 use crate::gateway::{leading, mirror_metadata_key};
-use crate::model::{File, Filename, IndexName, ProjectName, Version};
+use crate::model::{AskedPart, File, Filename, IndexName, ProjectName, Version};
 use crate::page::parse_file_path;
 use crate::policy::Index;
 use crate::protocol::Deletable;
@@ -189,7 +189,9 @@ impl Writer {
 /// Whether a mirror's file is the one at this decoded path.
 fn is_at(file: &File, path: &str) -> bool {
     parse_file_path(path).is_some_and(|path| {
-        path.filename == file.filename.as_str() && path.place.holds(file) && !path.sidecar
+        path.filename == file.filename.as_str()
+            && path.place.holds(file)
+            && path.part == AskedPart::Whole
     })
 }
 

@@ -201,14 +201,14 @@ impl Writer {
     }
 }
 
-/// The files to take along: documentation if wanted; test results go where their file goes.
+/// The files to take along: documentation if wanted; test results and provenance go where their file goes.
 fn wanted(files: Vec<FileFacts>, kinds: Kinds) -> Vec<FileFacts> {
     let is_wanted = |facts: &FileFacts| match (&facts.role, kinds) {
-        (_, Kinds::Everything)
-        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::NoDocs)
-        | (FileRole::DocZip, Kinds::OnlyDocs) => true,
-        (FileRole::DocZip, Kinds::NoDocs)
-        | (FileRole::ReleaseFile | FileRole::ToxResult { .. }, Kinds::OnlyDocs) => false,
+        (FileRole::DocZip, kinds) => kinds != Kinds::NoDocs,
+        (
+            FileRole::ReleaseFile | FileRole::ToxResult { .. } | FileRole::Provenance { .. },
+            kinds,
+        ) => kinds != Kinds::OnlyDocs,
     };
     files.into_iter().filter(is_wanted).collect()
 }

@@ -87,13 +87,14 @@ impl Writer {
             ]));
         }
         for facts in &found.files {
-            if !goes_on || matches!(facts.role, FileRole::ToxResult { .. }) {
-                continue;
-            }
             let (action, word) = match facts.role {
                 FileRole::DocZip => ("doc_upload", "docfile"),
-                FileRole::ReleaseFile | FileRole::ToxResult { .. } => ("file_upload", "upload"),
+                FileRole::ReleaseFile => ("file_upload", "upload"),
+                FileRole::ToxResult { .. } | FileRole::Provenance { .. } => continue,
             };
+            if !goes_on {
+                continue;
+            }
             let fields = form(action, &found, Some((facts, request)));
             let outgoing = self.outgoing(facts).await?;
             let (status, words) = outcome(publisher.send(&fields, Some(outgoing)).await);

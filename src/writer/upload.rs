@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::db::{FileFacts, FileRole, OnConflict, Publication, Published};
+use crate::db::{FileFacts, FileRole, OnConflict, Publication, Published, provenance_name};
 use crate::devpi::{DevpiWords, Refusal};
 use crate::exchange::Reply;
 use crate::gateway::DOC_ZIP;
@@ -143,11 +143,16 @@ impl Upload {
             release,
             filename,
             claimed,
+            attestations,
         } = submitted;
         let content = self.new_content(&release.project, filename.as_str(), &claimed);
         let Some((draft, digests)) = content.await? else {
             return Ok(done(Some(DevpiWords::SameFile)));
         };
+        let provenance = attestations
+            .map(|all| all.provenance(filename.as_str(), &digests.sha256))
+            .transpose()
+            .map_err(|fault| bad(fault.to_string()))?;
         let growing = draft.growing();
         let (project, version) = (release.project.clone(), release.version.clone());
         let name = filename.clone();
@@ -169,7 +174,36 @@ impl Upload {
         facts.requires_python = examined
             .requires_python
             .or_else(|| stated_requirement(&release.metadata));
-        self.publish(release, vec![facts]).await
+        let Some(provenance) = provenance else {
+            return self.publish(release, vec![facts]).await;
+        };
+        let (attached, _kept) = self.keep_provenance(&facts, provenance).await?;
+        self.publish(release, vec![facts, attached]).await
+    }
+
+    /// Keeps the provenance of a file as a file of its own, which is recorded in the same step.
+    async fn keep_provenance(
+        &self,
+        of: &FileFacts,
+        provenance: Vec<u8>,
+    ) -> Result<(FileFacts, Hold), Refusal> {
+        let limits = &self.writer.flows.core.settings.limits;
+        let (length, most) = (provenance.len() as u64, limits.upstream.metadata);
+        if length > most {
+            let words = format!(
+                "the attestations make a provenance of {length} bytes, and limits.metadata allows {most}"
+            );
+            return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
+        }
+        let store = &self.writer.flows.core.store;
+        let mut draft = store.upload_draft("the provenance", length)?;
+        let digest = Sha256::of(&provenance);
+        draft.write(provenance.into()).await?;
+        let name = provenance_name(&of.filename, &of.sha256);
+        let role = FileRole::Provenance {
+            for_file: of.filename.clone(),
+        };
+        self.keep(draft, digest, (&name, role)).await
     }
 
     async fn add_docs(

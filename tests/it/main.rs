@@ -11,6 +11,7 @@ mod addresses;
 mod approve;
 mod asks;
 mod attack;
+mod attestations;
 mod backup;
 mod bad_uploads;
 mod better;

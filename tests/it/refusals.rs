@@ -90,7 +90,8 @@ fn choice(tool: Tool, index: &str) -> String {
         | Tool::DevpiSuite
         | Tool::DevpiServer
         | Tool::Playwright
-        | Tool::S3 => {
+        | Tool::S3
+        | Tool::Attestations => {
             panic!("{} chooses no versions", tool.name())
         }
     };

@@ -4,7 +4,9 @@ use http::header::{ACCEPT, USER_AGENT};
 use http::{HeaderMap, HeaderValue};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::prelude::*;
+use proptest::sample::select;
 
+use crate::model::AskedPart;
 use crate::protocol::route::*;
 
 fn headers(audience: Audience) -> HeaderMap {
@@ -42,17 +44,14 @@ fn route(path_and_query: &str, audience: Audience) -> String {
             index,
             path,
             filename,
-            is_sidecar: false,
+            part,
         } => {
-            format!("file {filename} at {index} {path}")
-        }
-        PublicRoute::File {
-            index,
-            path,
-            filename,
-            is_sidecar: true,
-        } => {
-            format!("sidecar of {filename} at {index} {path}")
+            let what = match part {
+                AskedPart::Whole => "file",
+                AskedPart::Metadata => "sidecar of",
+                AskedPart::Provenance => "provenance of",
+            };
+            format!("{what} {filename} at {index} {path}")
         }
         PublicRoute::Api(of) => format!("api {of:?}"),
         PublicRoute::Status => "status".to_owned(),
@@ -281,18 +280,18 @@ proptest! {
         index in "[a-zü][a-z0-9_.-]{0,8}",
         hex in "[0-9a-f]{16}",
         filename in "[A-Za-z0-9][A-Za-z0-9._!+-]{0,30}\\.(whl|tar\\.gz)",
-        is_encoded: bool,
-        is_sidecar: bool,
+        is_encoded in any::<bool>(),
+        part in select(vec![AskedPart::Whole, AskedPart::Metadata, AskedPart::Provenance]),
     ) {
         prop_assume!(user != "simple");
-        let ending = if is_sidecar { ".metadata" } else { "" };
+        let ending = part.ending();
         let inner = format!("+f/{}/{}/{filename}{ending}", &hex[..3], &hex[3..]);
         let encode = |part: &str| utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
         let link = if is_encoded { inner.split('/').map(encode).collect::<Vec<_>>().join("/") } else { inner.clone() };
         let path = format!("/{user}/{}/{link}", encode(&index));
         let found = PublicRoute::parse(&path, None, Audience::Json);
         let index = IndexName::parse(&format!("{user}/{index}")).unwrap();
-        prop_assert_eq!(found, Ok(PublicRoute::File { index, path: inner, filename, is_sidecar }));
+        prop_assert_eq!(found, Ok(PublicRoute::File { index, path: inner, filename, part }));
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::model::{Filename, ProjectName};
+use crate::protocol::attestation::Attestations;
 use crate::protocol::upload_form::agreement::{check_archive, filename_of, is_version, name_fault};
 use crate::protocol::upload_form::digests::ClaimedDigests;
 use crate::protocol::upload_form::fault::{FormFault, FormFaults, quoted};
@@ -54,6 +55,8 @@ pub struct FileSubmission {
     pub filename: Filename,
     /// The digests that the client states.
     pub claimed: ClaimedDigests,
+    /// What is attested of the file, if anything is.
+    pub attestations: Option<Attestations>,
 }
 
 /// A release as a form describes it.
@@ -104,6 +107,7 @@ impl UploadForm {
         let mut faults = Vec::new();
         let release = self.release(&mut faults);
         let claimed = ClaimedDigests::read(|field| self.last(field), &mut faults);
+        let attestations = self.attestations(&mut faults);
         // devpi's order: what is wrong with the file comes first.
         match self.filename(release.as_ref()) {
             Ok(Some(filename)) => {
@@ -112,6 +116,7 @@ impl UploadForm {
                         release,
                         filename,
                         claimed,
+                        attestations,
                     }));
                 }
             }
@@ -119,6 +124,12 @@ impl UploadForm {
             Err(fault) => faults.insert(0, fault),
         }
         Err(FormFaults(faults))
+    }
+
+    fn attestations(&self, faults: &mut Vec<FormFault>) -> Option<Attestations> {
+        let read = Attestations::parse(self.stated("attestations")?);
+        let read = read.map_err(|fault| faults.push(FormFault(fault.to_string())));
+        read.ok()
     }
 
     fn read_registration(&self) -> Result<Submission, FormFaults> {

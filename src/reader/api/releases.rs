@@ -229,6 +229,8 @@ fn staged_versions(
         FileRole::ReleaseFile => served.contains(&*file.facts.filename),
         FileRole::ToxResult { for_file } => has_attachments && served.contains(&**for_file),
         FileRole::DocZip => has_attachments,
+        // devpi's clients know no such link.
+        FileRole::Provenance { .. } => false,
     };
     let releases = record.releases.iter().filter_map(|release| {
         let all = record.files.iter();

@@ -115,7 +115,7 @@ impl Described {
                     described.results.push((file, run));
                 }
                 FileRole::DocZip => described.has_documentation = true,
-                FileRole::ToxResult { .. } => {}
+                FileRole::ToxResult { .. } | FileRole::Provenance { .. } => {}
             }
         }
         Ok(described)

@@ -4,9 +4,10 @@ use maud::{Markup, html};
 
 use crate::db::{LogEntry, LogEvent};
 use crate::devpi::TestOutcome;
-use crate::model::{File, IndexName, Kind, Timestamp, UploadTime, UploadTimeSource, Yanked};
+use crate::model::{
+    AskedPart, File, IndexName, Kind, Timestamp, UploadTime, UploadTimeSource, Yanked,
+};
 use crate::page::entry_path;
-use crate::reader::prose::web_url;
 use crate::reader::web::described::Described;
 use crate::reader::web::judged::{JudgedFile, Refused};
 use crate::reader::web::waiver::beside_refused;
@@ -40,6 +41,11 @@ impl FileList<'_> {
         }
     }
 
+    fn provenance(&self, file: &File) -> String {
+        let path = self.way.file(self.index, file);
+        format!("{path}{}", AskedPart::Provenance.ending())
+    }
+
     fn file(&self, judged: &JudgedFile) -> Markup {
         let file = &judged.file;
         let record = self.described.record_of(file.filename.as_str());
@@ -58,8 +64,8 @@ impl FileList<'_> {
                     @if let Some(time) = file.upload_time { span { (uploaded(time)) } }
                     @if let Some(python) = &file.requires_python { span { "Python " (python) } }
                     span { "from " (judged.owner) }
-                    @if let Some(url) = file.provenance.as_deref().and_then(web_url) {
-                        span { a href=(url) rel="nofollow noreferrer" { "provenance" } }
+                    @if file.provenance.is_some() && judged.refused.is_none() {
+                        span { a href=(self.provenance(file)) rel="nofollow" { "provenance" } }
                     }
                 }
                 @if let Some(record) = record { (history(&record.facts.log)) }

@@ -77,7 +77,8 @@ impl Client {
             | Tool::DevpiSuite
             | Tool::DevpiServer
             | Tool::Playwright
-            | Tool::S3 => {}
+            | Tool::S3
+            | Tool::Attestations => {}
         }
         self
     }
@@ -154,7 +155,8 @@ impl Client {
             | Tool::DevpiSuite
             | Tool::DevpiServer
             | Tool::Playwright
-            | Tool::S3 => {
+            | Tool::S3
+            | Tool::Attestations => {
                 panic!("{} has no install of single requirements", self.tool.name())
             }
         };
@@ -214,7 +216,8 @@ impl Client {
             | Tool::DevpiSuite
             | Tool::DevpiServer
             | Tool::Playwright
-            | Tool::S3 => {}
+            | Tool::S3
+            | Tool::Attestations => {}
         }
         command.envs(self.own.iter().map(|(name, value)| (name, value)));
         command

@@ -7,6 +7,7 @@
 
 mod answer;
 pub(crate) mod ask;
+mod attestation;
 mod behaviour;
 mod browser;
 mod client;
@@ -40,6 +41,7 @@ mod webhook;
 mod wheel;
 
 pub(crate) use ask::get;
+pub(crate) use attestation::attestation;
 pub(crate) use browser::look_at;
 pub(crate) use client::{Client, Run, poetry_project};
 pub(crate) use content::Content;

@@ -67,6 +67,9 @@ fn file_json(setup: &Setup, project: &Project, file: &Listed) -> Value {
     if let Some(digest) = setup.sidecar_digest(file) {
         entry.insert("core-metadata".into(), json!({ "sha256": digest.to_hex() }));
     }
+    if let Some(place) = &file.provenance {
+        entry.insert("provenance".into(), json!(place));
+    }
     Value::Object(entry)
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Listed {
     pub(super) requires_python: Option<String>,
     pub(super) upload_time: String,
     pub(super) yanked: Option<String>,
+    pub(super) provenance: Option<String>,
     /// Its length, as the page states it.
     pub(super) stated_size: u64,
 }
@@ -79,6 +80,7 @@ impl Listed {
             requires_python: None,
             upload_time: "2024-01-02T03:04:05.000000Z".to_owned(),
             yanked: None,
+            provenance: None,
             stated_size,
         }
     }
@@ -102,6 +104,12 @@ impl Listed {
     /// Sets its upload time, as RFC 3339 in UTC.
     pub(crate) fn uploaded(mut self, at: &str) -> Self {
         at.clone_into(&mut self.upload_time);
+        self
+    }
+
+    /// Makes its page say that its provenance is at this place.
+    pub(crate) fn provenance(mut self, place: &str) -> Self {
+        self.provenance = Some(place.to_owned());
         self
     }
 

@@ -33,6 +33,8 @@ pub(crate) enum Tool {
     Playwright,
     /// A Python that serves S3 from memory.
     S3,
+    /// A Python that reads provenances as auditors do.
+    Attestations,
 }
 
 impl Tool {
@@ -50,6 +52,7 @@ impl Tool {
             Self::DevpiSuite | Self::DevpiServer => "devpi-server==6.20.3",
             Self::Playwright => "playwright==1.65.2",
             Self::S3 => "moto==5.2.5",
+            Self::Attestations => "pypi-attestations==0.0.30",
         }
     }
 
@@ -63,7 +66,8 @@ impl Tool {
             | Self::Twine
             | Self::Flit
             | Self::Hatch
-            | Self::Setuptools => &[],
+            | Self::Setuptools
+            | Self::Attestations => &[],
             // The suite's own requirements, which the server's wheel does not state.
             Self::DevpiSuite | Self::DevpiServer => {
                 &["beautifulsoup4", "py", "pytest", "requests", "webtest"]
@@ -82,7 +86,11 @@ impl Tool {
                 self.name()
             }
             Self::Devpi => "devpi",
-            Self::DevpiSuite | Self::Setuptools | Self::Playwright | Self::S3 => "python",
+            Self::DevpiSuite
+            | Self::Setuptools
+            | Self::Playwright
+            | Self::S3
+            | Self::Attestations => "python",
             Self::DevpiServer => "devpi-server",
         }
     }

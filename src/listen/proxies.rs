@@ -40,6 +40,13 @@ impl TrustedProxies {
         }
     }
 
+    /// Whether this peer may say who somebody is. A peer without an address may not: nothing says who opens
+    /// a Unix socket, and whoever may use one for their own login would be anybody.
+    #[must_use]
+    pub fn names_users(&self, peer: Option<IpAddr>) -> bool {
+        peer.is_some() && self.trusts(peer)
+    }
+
     /// Whether this peer may state under which URL clients see us: a proxy may, and so may peers on
     /// this machine.
     #[must_use]
@@ -160,5 +167,13 @@ mod tests {
             assert_eq!(proxies.trusts(peer.parse().ok()), is_known, "{peer}");
         }
         assert!(proxies.trusts(None), "a Unix socket");
+    }
+
+    #[test]
+    fn only_a_trusted_address_says_who_somebody_is() {
+        let proxies = TrustedProxies::new(&["10.0.0.0/8".parse().unwrap()]);
+        assert!(proxies.names_users("10.1.2.3".parse().ok()));
+        assert!(!proxies.names_users("11.0.0.1".parse().ok()));
+        assert!(!proxies.names_users(None), "a Unix socket");
     }
 }

@@ -469,7 +469,7 @@ impl HttpService {
     ) -> Arrival<'a> {
         Arrival {
             is_trusted: self.proxies.may_name_us(peer),
-            is_proxy: self.proxies.trusts(peer),
+            is_proxy: self.proxies.names_users(peer),
             is_tls,
             authority: authority.map(Authority::as_str),
             outside: self.outside_url.as_deref(),

@@ -7,10 +7,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::account::api_token::PresentedToken;
 use crate::account::credential_cache::CredentialCache;
-use crate::account::credentials::{Credentials, NotAccepted};
+use crate::account::credentials::{BadName, Credentials, NotAccepted};
 use crate::account::login_limiter::LoginLimiter;
 use crate::account::password::{Checked, PasswordError, Passwords};
 use crate::account::principal::{Identity, Means, Principal, ROOT};
@@ -23,6 +24,12 @@ use crate::telemetry::{Metrics, WaitFor};
 
 /// Most uses of CI tokens held until they are written; more are dropped, since they only inform.
 const USES_MAX: usize = 10_000;
+
+/// How long a name counts as good that a proxy has said and nobody has a record of.
+const NAME_HOLDS: Duration = Duration::from_mins(1);
+
+/// In place of a hash for names that proxies say; no hash looks like it.
+const OF_PROXY: &str = "proxy";
 
 /// Finds out whose credentials a request carries.
 #[derive(Debug)]
@@ -109,6 +116,12 @@ impl Accounts {
         self.standings.adopt(groups);
     }
 
+    /// The groups that there are, if it is known which: some are written down, and no directory has others.
+    #[must_use]
+    pub fn only_groups(&self) -> Option<Vec<String>> {
+        self.standings.only_groups()
+    }
+
     /// Whether a user with this record gets in by somebody else's word, and is not to have a password here.
     #[must_use]
     pub fn is_of_others(&self, user: Option<&User>) -> bool {
@@ -162,15 +175,19 @@ impl Accounts {
     /// See [`Accounts::authenticate`].
     pub async fn named_by_proxy(
         &self,
-        name: &str,
+        said: Result<&str, BadName>,
         now: Timestamp,
     ) -> Result<Option<Authenticated>, AccountError> {
         if !self.is_named_by_proxies {
             return Ok(None);
         }
-        if !IndexName::is_part(name) || name == ROOT {
-            return Ok(Some(Err(NotAccepted::Wrong)));
-        }
+        let refused = |why| Ok(Some(Err(NotAccepted::Name(why))));
+        let name = match said {
+            Ok(ROOT) => return refused(BadName::Root),
+            Ok(name) if IndexName::is_part(name) => name,
+            Ok(_) => return refused(BadName::NoName),
+            Err(why) => return refused(why),
+        };
         let mut identity = Identity {
             user: name.to_owned(),
             scope: None,
@@ -178,6 +195,11 @@ impl Accounts {
             means: Means::Header,
         };
         let user = self.db.user(name).await?;
+        if user.is_none()
+            && let Some(why) = self.bad_name(name, now).await?
+        {
+            return refused(why);
+        }
         let has_password = user.is_some_and(|user| user.password_hash.is_some());
         let others = match has_password {
             true => Ok(None),
@@ -190,6 +212,18 @@ impl Accounts {
                 .groups(name, others.as_deref().unwrap_or_default());
             Principal::Known(identity)
         })))
+    }
+
+    /// Why a proxy is not believed that names somebody without a record, if so.
+    async fn bad_name(&self, name: &str, now: Timestamp) -> Result<Option<BadName>, DbError> {
+        if self.cache.knows(name, OF_PROXY, "", now) {
+            return Ok(None);
+        }
+        let fault = self.new_name(name).await?;
+        if fault.is_none() {
+            self.cache.remember_for(name, OF_PROXY, "", now, NAME_HOLDS);
+        }
+        Ok(fault.map(BadName::from))
     }
 
     /// Exchanges a password for a login token. Tokens are not accepted here: a login cannot be renewed

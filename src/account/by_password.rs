@@ -3,11 +3,12 @@
 use std::net::IpAddr;
 
 use crate::account::authenticate::{AccountError, Accounts, SignedIn};
-use crate::account::credentials::NotAccepted;
+use crate::account::credentials::{BadName, NotAccepted};
 use crate::account::login_limiter::Attempt;
+use crate::account::new_names::{NameFault, check_user_name, is_same_caseless};
 use crate::account::password::Checked;
 use crate::account::principal::{Identity, Means, ROOT};
-use crate::db::User;
+use crate::db::{DbError, User};
 use crate::model::{IndexName, Timestamp};
 
 /// In place of a hash for passwords that a directory has found to be right; no hash looks like it.
@@ -37,7 +38,7 @@ impl Accounts {
         // Whoever has a password here is not looked for elsewhere, and root never is.
         let may_be_elsewhere = hash.is_none() && name != ROOT && IndexName::is_part(name);
         if may_be_elsewhere && self.standings.has_directory() {
-            return Ok(self.by_directory(name, password, user, attempt, now).await);
+            return self.by_directory(name, password, user, attempt, now).await;
         }
         if let (Some(user), Some(hash)) = (&user, &hash)
             && self.cache.knows(name, hash, password, now)
@@ -86,8 +87,26 @@ impl Accounts {
         user: Option<User>,
         attempt: Attempt<'_>,
         now: Timestamp,
-    ) -> Result<SignedIn, NotAccepted> {
+    ) -> Result<Result<SignedIn, NotAccepted>, AccountError> {
         let is_remembered = self.cache.knows(name, OF_DIRECTORY, password, now);
+        // Whoever has no record yet comes in as somebody new.
+        let is_new = user.is_none() && !is_remembered;
+        let bad_name = match is_new {
+            true => self.new_name(name).await,
+            false => Ok(None),
+        };
+        let bad_name = match bad_name {
+            Ok(bad_name) => bad_name,
+            Err(error) => {
+                attempt.forgive();
+                return Err(error.into());
+            }
+        };
+        // A directory takes both for one user, whose password is not to go there.
+        if matches!(&bad_name, Some(NameFault::Like(other)) if is_same_caseless(name, other)) {
+            attempt.wrong();
+            return Ok(Err(NotAccepted::Wrong));
+        }
         let answer = match is_remembered {
             true => self.standings.now(name, now).await,
             false => self.standings.sign_in(name, password, now).await,
@@ -96,13 +115,17 @@ impl Accounts {
             Ok(Some(groups)) => groups,
             Ok(None) => {
                 attempt.wrong();
-                return Err(NotAccepted::Wrong);
+                return Ok(Err(NotAccepted::Wrong));
             }
             Err(why) => {
                 attempt.forgive();
-                return Err(why);
+                return Ok(Err(why));
             }
         };
+        if let Some(fault) = bad_name {
+            attempt.forgive();
+            return Ok(Err(NotAccepted::Name(fault.into())));
+        }
         if is_remembered {
             attempt.forgive();
         } else {
@@ -117,7 +140,15 @@ impl Accounts {
             groups: self.standings.groups(name, &groups),
             means: Means::Ldap,
         };
-        Ok(SignedIn { identity, user })
+        Ok(Ok(SignedIn { identity, user }))
+    }
+
+    /// Why somebody without a record may not come in under this name, if so.
+    pub(super) async fn new_name(&self, name: &str) -> Result<Option<NameFault>, DbError> {
+        let recorded = self.db.directory().await?;
+        let others = recorded.users.iter().map(|user| user.name.as_str());
+        // Root is always there, whatever became of its record.
+        Ok(check_user_name(name, others.chain([ROOT])).err())
     }
 
     /// Stores a right password with a hash of today's parameters. If that fails, this login succeeds all
@@ -130,6 +161,17 @@ impl Accounts {
         };
         let not_renewed = |error: &AccountError| tracing::warn!(user = name, %error, "an outdated password hash is not renewed");
         renewed.await.inspect_err(not_renewed).ok()
+    }
+}
+
+impl From<NameFault> for BadName {
+    fn from(fault: NameFault) -> Self {
+        match fault {
+            NameFault::NoName => Self::NoName,
+            NameFault::NotAscii => Self::NotAscii,
+            NameFault::Reserved => Self::Reserved,
+            NameFault::Like(_) => Self::Like,
+        }
     }
 }
 

@@ -32,6 +32,34 @@ pub enum NotAccepted {
     Unavailable,
     /// Too many wrong ones: wait this long (429, `Retry-After`).
     Wait(Duration),
+    /// A directory or a proxy knows the user, and nobody is believed under this name.
+    Name(BadName),
+}
+
+/// Why nobody is believed under a name that a directory or a proxy knows. Only they are told, and whoever
+/// has a password there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// No user may be called that.
+    #[error(
+        "no user can be called what the proxy says in X-Remote-User: letters, digits and -.@_ only"
+    )]
+    NoName,
+    /// A proxy says several.
+    #[error("the proxy sends X-Remote-User more than once: it has to remove what clients send")]
+    Several,
+    /// A proxy says root.
+    #[error("nobody becomes root by X-Remote-User: root logs in with a password")]
+    Root,
+    /// It has letters that are not ASCII.
+    #[error("a user who is new here needs a name of ASCII letters, digits and -.@_")]
+    NotAscii,
+    /// A path of this server begins with it.
+    #[error("this name is reserved: a path of this server begins with it")]
+    Reserved,
+    /// It reads like that of another user.
+    #[error("this name reads like that of another user here, and upper and lower case count")]
+    Like,
 }
 
 /// The header is not `base64(user:secret)`.

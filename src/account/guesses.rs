@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::account::new_names::caseless;
 use crate::model::{IndexName, Timestamp, client_network};
 
 /// Wrong passwords of one user from one address before it has to wait.
@@ -18,8 +19,8 @@ pub const WAIT_MAX: Duration = Duration::from_mins(15);
 /// Longest wait of an address as a whole: one forgotten CI job must not lock out everybody beside it.
 pub const ADDRESS_WAIT_MAX: Duration = Duration::from_secs(10);
 
-/// Whose guesses are counted together. The name is a possible user name, or empty for anything else:
-/// clients may send a name as long as a body.
+/// Whose guesses are counted together. The name is a possible user name, without regard to case since a
+/// directory has none; or empty for anything else: clients may send a name as long as a body.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Guesser {
     Pair(Arc<str>, IpAddr),
@@ -29,7 +30,10 @@ pub enum Guesser {
 impl Guesser {
     /// The two that an attempt counts for.
     pub fn both(user: &str, address: IpAddr) -> [Self; 2] {
-        let user = if IndexName::is_part(user) { user } else { "" };
+        let user = match IndexName::is_part(user) {
+            true => caseless(user),
+            false => String::new(),
+        };
         let address = client_network(address);
         [Self::Pair(user.into(), address), Self::Address(address)]
     }

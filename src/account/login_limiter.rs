@@ -296,6 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_another_case_is_no_other_name() {
+        let limiter = LoginLimiter::default();
+        for name in ["anna", "Anna", "aNna", "anNa", "annA", "ANNA"] {
+            assert_eq!(wait(&limiter, name, HERE, now()), None, "{name}");
+            guess(&limiter, name, HERE, now());
+        }
+        assert!(wait(&limiter, "anna", HERE, now()).is_some());
+        assert!(wait(&limiter, "AnnA", HERE, now()).is_some());
+    }
+
+    #[test]
     fn one_password_for_every_user_is_guessing_too() {
         let limiter = LoginLimiter::default();
         let mut at = now();

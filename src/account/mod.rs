@@ -7,6 +7,7 @@ mod credential_cache;
 mod credentials;
 mod guesses;
 mod login_limiter;
+mod new_names;
 mod password;
 mod permission;
 mod principal;
@@ -18,7 +19,8 @@ mod standings;
 
 pub use api_token::MintedToken;
 pub use authenticate::{AccountError, Accounts, LoggedIn};
-pub use credentials::{Credentials, NotAccepted};
+pub use credentials::{BadName, Credentials, NotAccepted};
+pub use new_names::{NameFault, check_name, check_user_name};
 pub use password::{Checked, Cost, ExportedHash, PasswordError, Passwords};
 pub use permission::{HouseRules, IndexAcl, Operation, UserCreation, permits};
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::model::{
     DIRECTORY_RECHECK_MAX, DirectoryServer, DirectorySettings, DirectoryTls, FindUser,
     PersonTemplate, Timestamp,
 };
-use crate::telemetry::WaitMeter;
+use crate::telemetry::DirectoryMetrics;
 
 pub const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 pub const CHEAP: Cost = Cost {
@@ -87,9 +87,9 @@ pub fn directory_nowhere() -> Arc<UserDirectory> {
     directory_at(gone.local_addr().unwrap())
 }
 
-/// A directory that is said to be there; it has nobody to look for.
+/// A directory that is said to be there; it is asked for passwords alone.
 pub fn directory_at(address: std::net::SocketAddr) -> Arc<UserDirectory> {
-    let template = PersonTemplate::parse("uid={username},dc=x").unwrap();
+    let template = PersonTemplate::parse("{username}@corp.example").unwrap();
     let settings = DirectorySettings {
         servers: vec![DirectoryServer {
             url: format!("ldap://{address}").parse().unwrap(),
@@ -105,5 +105,5 @@ pub fn directory_at(address: std::net::SocketAddr) -> Arc<UserDirectory> {
         timeout: std::time::Duration::from_secs(5),
         recheck: DIRECTORY_RECHECK_MAX,
     };
-    Arc::new(UserDirectory::open(settings, WaitMeter::default()).unwrap())
+    Arc::new(UserDirectory::open(settings, DirectoryMetrics::default()).unwrap())
 }

@@ -1,7 +1,7 @@
 //! Who is in which groups: those that the operator wrote down, and for users of a directory those that
 //! it names, as it did a moment ago.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -29,9 +29,15 @@ type Asking = Shared<BoxFuture<'static, Result<Standing, NotAccepted>>>;
 #[derive(Debug, Default)]
 pub struct Standings {
     directory: Option<Arc<UserDirectory>>,
-    /// The groups of each user.
-    house: ArcSwap<HashMap<String, Vec<String>>>,
+    house: ArcSwap<House>,
     memory: Arc<Memory>,
+}
+
+/// The groups that the operator wrote down.
+#[derive(Debug, Default)]
+struct House {
+    of_user: HashMap<String, Vec<String>>,
+    names: BTreeSet<String>,
 }
 
 /// What the directory said, and what it is being asked.
@@ -68,13 +74,14 @@ impl Standings {
                     .push(group.clone());
             }
         }
-        self.house.store(Arc::new(of_user));
+        let names = groups.keys().cloned().collect();
+        self.house.store(Arc::new(House { of_user, names }));
     }
 
     /// The groups of a user: the operator's, and these.
     pub fn groups(&self, user: &str, others: &[String]) -> Vec<String> {
         let house = self.house.load();
-        let mut groups = house.get(user).cloned().unwrap_or_default();
+        let mut groups = house.of_user.get(user).cloned().unwrap_or_default();
         groups.extend(
             others
                 .iter()
@@ -83,6 +90,13 @@ impl Standings {
                 .collect::<Vec<_>>(),
         );
         groups
+    }
+
+    /// The groups that the operator wrote down, if nobody can be in any other.
+    pub fn only_groups(&self) -> Option<Vec<String>> {
+        let house = self.house.load();
+        let is_all = !self.has_directory() && !house.names.is_empty();
+        is_all.then(|| house.names.iter().cloned().collect())
     }
 
     /// What the directory says about a user, if there is one.
@@ -186,9 +200,8 @@ impl Memory {
     }
 }
 
-/// Logged here and only here; clients are told nothing of the inside.
-fn unavailable(error: &DirectoryError) -> NotAccepted {
-    tracing::warn!(%error, "the directory of users does not answer");
+/// Clients are told nothing of the inside; the log is, by the directory.
+fn unavailable(_: &DirectoryError) -> NotAccepted {
     NotAccepted::Unavailable
 }
 

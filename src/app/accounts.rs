@@ -10,7 +10,7 @@ use crate::config::{Config, CreateUsers, Listen};
 use crate::db::Db;
 use crate::identity::UserDirectory;
 use crate::model::{OperationClass, Timestamp};
-use crate::telemetry::{Metrics, WaitFor};
+use crate::telemetry::Metrics;
 
 /// What the command line decides about accounts.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +32,7 @@ impl Others {
     /// Those that the configuration names. None is asked yet.
     pub(super) fn of(config: &Config, metrics: &Metrics) -> anyhow::Result<Self> {
         let settings = config.manage.ldap.clone();
-        let meter = metrics.waits(WaitFor::Directory);
-        let directory = settings.map(|settings| UserDirectory::open(settings, meter));
+        let directory = settings.map(|settings| UserDirectory::open(settings, metrics.directory()));
         let directory = directory.transpose().context("read manage.ldap")?;
         Ok(Self {
             directory: directory.map(Arc::new),
@@ -109,9 +108,8 @@ pub(super) fn rules(options: &AccountOptions, config: &Config) -> HouseRules {
         restrict_modify: restrict_modify.cloned(),
         user_creation: match said.create_users {
             // Or else anybody could take the name of somebody whom others know.
-            CreateUsers::Auto if is_local && said.ldap.is_none() && !said.remote_user => {
-                UserCreation::Everyone
-            }
+            _ if said.knows_others() => UserCreation::Root,
+            CreateUsers::Auto if is_local => UserCreation::Everyone,
             CreateUsers::Everyone => UserCreation::Everyone,
             CreateUsers::Users => UserCreation::EveryUser,
             CreateUsers::Auto | CreateUsers::Root => UserCreation::Root,
@@ -150,6 +148,9 @@ mod tests {
     fn the_door_decides_until_the_operator_does() {
         let (near, far) = ("127.0.0.1:1", "0.0.0.0:1");
         let key = |word: &str| format!("manage: {{create_users: {word}}}");
+        let with = |file: &str, word: &str| {
+            file.replace("manage: {", &format!("manage: {{create_users: {word}, "))
+        };
         for (manage, file, expected) in [
             (near, String::new(), UserCreation::Everyone),
             ("unix:/run/c", String::new(), UserCreation::Everyone),
@@ -160,6 +161,9 @@ mod tests {
             (far, key("everyone"), UserCreation::Everyone),
             (near, PROXY.to_owned(), UserCreation::Root),
             (near, DIRECTORY.to_owned(), UserCreation::Root),
+            (near, with(PROXY, "everyone"), UserCreation::Root),
+            (near, with(DIRECTORY, "everyone"), UserCreation::Root),
+            (near, with(DIRECTORY, "users"), UserCreation::Root),
         ] {
             let found = ruled(manage, &file, &AccountOptions::default());
             assert_eq!(found.user_creation, expected, "{manage} {file}");

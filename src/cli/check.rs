@@ -21,7 +21,7 @@ use crate::identity::UserDirectory;
 use crate::listen::Certificates;
 use crate::model::{DoorName, Fault, Faults, IndexName, Timestamp};
 use crate::policy::{Expiring, Exposure, Policies, advice};
-use crate::telemetry::WaitMeter;
+use crate::telemetry::DirectoryMetrics;
 
 /// Waivers that end within this time are shown.
 const EXPIRING_WITHIN: Duration = Duration::from_hours(14 * 24);
@@ -176,8 +176,13 @@ fn certificate_faults(loaded: &Loaded) -> Vec<Fault> {
 /// Why the directory of users could not be asked with the certificates that it names.
 fn directory_fault(loaded: &Loaded) -> Option<Fault> {
     let settings = loaded.config.manage.ldap.clone()?;
-    let error = UserDirectory::open(settings, WaitMeter::default()).err()?;
-    Some(Fault::nowhere(format!("manage.ldap: {error}")))
+    let error = UserDirectory::open(settings, DirectoryMetrics::default()).err()?;
+    let what = format!("manage.ldap: {error}");
+    let place = loaded.config.manage.ldap_location.as_ref();
+    Some(match place {
+        Some(place) => Fault::at(place, what),
+        None => Fault::nowhere(what),
+    })
 }
 
 /// What is wrong with the index that the environment names for mirrors without one. pip is not asked:

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::config::environment::{Environment, variable};
+use crate::config::files::plain;
 use crate::config::slots::Section;
 use crate::language::{
     HttpUrl, Misread, Node, Notes, Placed, Shape, Table, Word, YamlKey, key, one,
@@ -206,7 +207,15 @@ impl DepotSources {
         let region = self.region.map(|placed| placed.value.0);
         let region = region.or_else(|| REGION_VARIABLES.iter().find_map(said));
         let credentials = match self.credentials_file {
-            Some(file) => BucketCredentials::File(file.value),
+            Some(file) => {
+                // It is read again for each request; that it cannot be read at all is said now.
+                if let Err(error) = std::fs::File::open(&file.value) {
+                    let (path, why) = (file.value.display(), plain(&error));
+                    let what = format!("credentials_file: cannot read {path}: {why}");
+                    notes.note(Fault::at(&file.location, what));
+                }
+                BucketCredentials::File(file.value)
+            }
             None => BucketCredentials::Environment(of_environment(env)),
         };
         Some(BucketPlace {
@@ -242,17 +251,19 @@ mod tests {
     fn files_are_in_the_data_folder_unless_a_bucket_is_said() {
         let bare = load_folder(&folder(&[("a.yaml", "offline: true\n")]), &[]).unwrap();
         assert_eq!(bare.config.depot, None);
-        let yaml = "depot: { s3: { bucket: wheels, prefix: team/a/, credentials_file: /run/key }, grace: 2s }\n";
-        let depot = load_folder(&folder(&[("a.yaml", yaml)]), &ENVIRONMENT).unwrap();
+        let keys = folder(&[("key", "")]);
+        let key = keys.path().join("key");
+        let yaml = format!(
+            "depot: {{ s3: {{ bucket: wheels, prefix: team/a/, credentials_file: '{}' }}, grace: 2s }}\n",
+            key.display()
+        );
+        let depot = load_folder(&folder(&[("a.yaml", &yaml)]), &ENVIRONMENT).unwrap();
         let depot = depot.config.depot.unwrap();
         assert_eq!(
             depot.place.words(),
             "bucket wheels in eu-north-1 below team/a/"
         );
-        assert_eq!(
-            depot.place.credentials,
-            BucketCredentials::File("/run/key".into())
-        );
+        assert_eq!(depot.place.credentials, BucketCredentials::File(key));
         assert_eq!(depot.grace, Duration::from_secs(2));
         assert_eq!(depot.collect_every, Duration::from_mins(10));
         let yaml =
@@ -274,6 +285,10 @@ mod tests {
         for (depot, expected) in [
             ("{}", "a.yaml:1:8: depot without a bucket"),
             ("{ s3: {} }", "a.yaml:1:14: depot without a bucket"),
+            (
+                "{ s3: { bucket: wheels, credentials_file: /nowhere/key } }",
+                "a.yaml:1:50: credentials_file: cannot read /nowhere/key: not found",
+            ),
             (
                 "{ s3: { bucket: Wheels } }",
                 "a.yaml:1:24: bucket: \"Wheels\" is not a bucket's name",

@@ -227,7 +227,7 @@ pub(super) fn is_hidden(path: &Path) -> bool {
 }
 
 /// An I/O error in the words of a fault.
-fn plain(error: &std::io::Error) -> String {
+pub(super) fn plain(error: &std::io::Error) -> String {
     match error.kind() {
         std::io::ErrorKind::NotFound => "not found".into(),
         std::io::ErrorKind::PermissionDenied => "permission denied".into(),

@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::config::slots::twice;
-use crate::language::{Misread, Node, Notes, Placed, Shape, Value, Word, many};
-use crate::model::{Fault, IndexName, Location};
+use crate::language::{
+    Document, IndexKindDocument, Misread, Node, Notes, Placed, Shape, Value, Word, many,
+    meant_for_everybody,
+};
+use crate::model::{Fault, IndexName, Likenesses, Location};
 
 /// What `groups` holds.
 pub(super) const GROUPS: Shape = Shape::Named("group", &MEMBERS);
@@ -43,6 +46,9 @@ impl GroupSources {
             if !IndexName::is_part(&entry.key) {
                 let fault = Fault::at(&entry.location, "a name that no group can have");
                 notes.note(fault.hint("use letters, digits, \"-\", \"_\", \".\" and \"@\""));
+            } else if let Some(special) = meant_for_everybody(&format!(":{}", entry.key)) {
+                let what = format!("a group called like {special}, which is everybody's");
+                notes.note(Fault::at(&entry.location, what).hint("call it otherwise"));
             }
             let members = read_members(&entry.key, &entry.value, notes);
             let name = format!("groups.{}", entry.key);
@@ -57,6 +63,80 @@ impl GroupSources {
     pub(super) fn settle(self) -> BTreeMap<String, Vec<String>> {
         let groups = self.0.into_iter();
         groups.map(|(name, (_, members))| (name, members)).collect()
+    }
+}
+
+/// Who may know of a group.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KnownGroups<'a> {
+    /// The groups that the operator wrote down.
+    pub(super) declared: &'a BTreeMap<String, Vec<String>>,
+    /// Whether a directory has others.
+    pub(super) has_directory: bool,
+}
+
+impl KnownGroups<'_> {
+    /// Notes the groups of stages' lists that nobody can be in.
+    pub(super) fn note_unknown(self, documents: &[Document], notes: &mut Notes) {
+        let indexes = documents.iter().flat_map(|document| &document.indexes);
+        for index in indexes {
+            let IndexKindDocument::Stage(stage) = &index.kind else {
+                continue;
+            };
+            for (key, list) in [
+                ("acl_upload", &stage.acl_upload),
+                ("acl_toxresult_upload", &stage.acl_toxresult_upload),
+            ] {
+                for name in list.iter().flatten() {
+                    self.note_if_unknown(key, &name.value, &name.location, notes);
+                }
+            }
+        }
+    }
+
+    /// Notes a group in a list, if nobody can be in it.
+    pub(super) fn note_if_unknown(
+        self,
+        key: &str,
+        name: &str,
+        location: &Location,
+        notes: &mut Notes,
+    ) {
+        let group = name.strip_prefix(':').filter(|group| !group.ends_with(':'));
+        let Some(group) = group.filter(|group| !self.declared.contains_key(*group)) else {
+            return;
+        };
+        let fault = |what: String| {
+            let names: Vec<String> = self
+                .declared
+                .keys()
+                .map(|known| format!(":{known}"))
+                .collect();
+            let names = names.iter().map(String::as_str);
+            Fault::at(location, format!("{key}: {what}")).did_you_mean(name, names)
+        };
+        if self.has_directory {
+            // Any other may be one of the directory's.
+            let is_alike = |known: &&String| {
+                known.eq_ignore_ascii_case(group) || Likenesses::is_slip(known, group)
+            };
+            if let Some(known) = self.declared.keys().find(is_alike) {
+                let what = format!("only a directory may have {name}, and groups has \":{known}\"");
+                notes
+                    .warnings
+                    .push(Fault::at(location, format!("{key}: {what}")));
+            }
+        } else if self.declared.is_empty() {
+            let what = format!("nobody is in {name}: no groups are declared, and no directory");
+            notes
+                .warnings
+                .push(fault(what).hint("declare it in groups"));
+        } else {
+            notes.note(match fault(format!("there is no group {name}")) {
+                fault if fault.hint.is_some() => fault,
+                fault => fault.hint("declare it in groups"),
+            });
+        }
     }
 }
 
@@ -95,6 +175,78 @@ mod tests {
             ("team-a", "anna bert"),
         ];
         assert_eq!(groups, expected.map(|(name, who)| (name, who.to_owned())));
+    }
+
+    /// What is said of a file: faults, or warnings.
+    fn said(yaml: &str) -> String {
+        let folder = folder(&[("a.yaml", yaml)]);
+        match load_folder(&folder, &[]) {
+            Err(faults) => faults,
+            Ok(loaded) => {
+                let warnings = loaded.warnings.iter().map(ToString::to_string);
+                let warnings = warnings.collect::<Vec<_>>().join("\n");
+                let folder = format!("{}/", folder.path().display());
+                format!("warned: {}", warnings.replace(&folder, ""))
+            }
+        }
+    }
+
+    #[test]
+    fn a_list_names_groups_that_there_are() {
+        let lists = "indexes: { a/b: { acl_upload: [anna, ':taem'], acl_toxresult_upload: ':far-off' } }\n\
+                     manage: { restrict_modify: [root, ':ops'] }\n";
+        let declared = format!("{lists}groups: {{ team: [anna], far-off: [] }}\n");
+        insta::assert_snapshot!(said(&declared), @r#"
+        a.yaml:1:38: acl_upload: there is no group :taem, did you mean ":team"?
+        a.yaml:2:28: restrict_modify: there is no group :ops, declare it in groups
+        "#);
+        insta::assert_snapshot!(said(lists), @r"
+        warned: a.yaml:2:28: restrict_modify: nobody is in :ops: no groups are declared, and no directory, declare it in groups
+        a.yaml:1:38: acl_upload: nobody is in :taem: no groups are declared, and no directory, declare it in groups
+        a.yaml:1:69: acl_toxresult_upload: nobody is in :far-off: no groups are declared, and no directory, declare it in groups
+        ");
+        let good = declared
+            .replace(":taem", ":team")
+            .replace(":ops", ":AUTHENTICATED:");
+        assert_eq!(said(&good), "warned: ");
+    }
+
+    #[test]
+    fn a_directory_may_have_any_group_but_hardly_one_that_is_almost_the_houses() {
+        let yaml = "indexes: { a/b: { acl_upload: [':taem', ':Ops', ':others'] } }\n\
+                    manage: { ldap: { url: 'ldaps://x.example', user_search: { base: x, filter: '(uid={username})' } } }\n\
+                    groups: { team: [anna], ops: [] }\n";
+        insta::assert_snapshot!(said(yaml), @r#"
+        warned: a.yaml:1:32: acl_upload: only a directory may have :taem, and groups has ":team"
+        a.yaml:1:41: acl_upload: only a directory may have :Ops, and groups has ":ops"
+        "#);
+    }
+
+    #[test]
+    fn who_everybody_is_cannot_be_written_otherwise() {
+        for written in [
+            ":AUTHENTICATED",
+            ":authenticated",
+            ":Anonymous",
+            "::ANONYMOUS:",
+            ":ANONYMOUS::",
+        ] {
+            let yaml = format!("indexes: {{ a/b: {{ acl_upload: ['{written}'] }} }}\n");
+            let fault = said(&yaml);
+            let meant = written.to_uppercase().replace(':', "");
+            let expected = format!(
+                "a.yaml:1:32: acl_upload: \"{written}\" is no group, did you mean \":{meant}:\"?"
+            );
+            assert_eq!(fault.trim_end(), expected);
+        }
+        insta::assert_snapshot!(said("groups: { Authenticated: [anna] }\nmanage: { restrict_modify: ':AUTHENTICATED' }\n"), @r#"
+        a.yaml:1:11: a group called like :AUTHENTICATED:, which is everybody's, call it otherwise
+        a.yaml:2:28: restrict_modify: ":AUTHENTICATED" is no group, did you mean ":AUTHENTICATED:"?
+        "#);
+        assert_eq!(
+            said("indexes: { a/b: { acl_upload: [':authenticated:', anonymous] } }\n"),
+            "warned: "
+        );
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! `manage.ldap`: a directory of users. The keys are those of `devpi-ldap` in devpi's own file, which is
 //! read here too, and a few of ours.
 
+mod words;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
-use url::Url;
-
 use crate::config::environment::{Environment, variable};
 use crate::config::files::beside;
+use crate::config::ldap::words::{LdapUrl, Template, Validate};
 use crate::language::{
-    Choice, Fields, Misread, Node, Notes, Placed, Shape, Table, Value, Word, YamlKey, key, many,
-    one,
+    Choice, Fields, Node, Notes, Placed, Shape, Table, Value, YamlKey, key, many, one,
 };
 use crate::model::{
     CertificateSource, DIRECTORY_RECHECK_MAX, DirectoryAccount, DirectoryScope, DirectorySearch,
-    DirectoryServer, DirectorySettings, DirectoryTls, Fault, FindUser, Location, PersonTemplate,
-    Secret, is_localhost,
+    DirectoryServer, DirectorySettings, DirectoryTls, Fault, FindUser, Location, Person,
+    PersonTemplate, Secret, is_localhost,
 };
 
 /// How long a server may take when no file says it; devpi-ldap's own default.
@@ -92,79 +92,6 @@ impl Choice for DirectoryScope {
         ("single-level", Self::OneLevel),
         ("whole-subtree", Self::Subtree),
     ];
-}
-
-/// Whether a certificate has to be valid: a word, or the number that Python has for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Validate(bool);
-
-impl Word for Validate {
-    fn wanted() -> String {
-        "required (2) or none (0)".into()
-    }
-
-    fn read(text: &str) -> Result<Self, Misread> {
-        match text {
-            "required" | "optional" | "2" | "1" => Ok(Self(true)),
-            "none" | "0" => Ok(Self(false)),
-            _ => Err(Misread::new(format!("{text:?} is not {}", Self::wanted()))),
-        }
-    }
-
-    fn schema() -> serde_json::Value {
-        serde_json::json!({ "enum": ["required", "optional", "none", 0, 1, 2] })
-    }
-}
-
-/// A template as written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Template(PersonTemplate);
-
-impl Word for Template {
-    fn wanted() -> String {
-        "a text with {username} in it".into()
-    }
-
-    fn read(text: &str) -> Result<Self, Misread> {
-        let template = PersonTemplate::parse(text).map_err(Misread::new)?;
-        if !template.has_username() && !template.has_userdn() {
-            return Err(Misread::new(format!("{text:?} is the same for everybody"))
-                .hint("put {username} where their name goes"));
-        }
-        Ok(Self(template))
-    }
-}
-
-/// Where a server is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct LdapUrl(Url);
-
-impl Word for LdapUrl {
-    fn wanted() -> String {
-        "a URL such as ldaps://ldap.corp.example".into()
-    }
-
-    /// A fault does not repeat the URL: it may contain a password.
-    fn read(text: &str) -> Result<Self, Misread> {
-        let wrong = || Misread::new(format!("not {}", Self::wanted()));
-        let url = Url::parse(text.trim()).map_err(|_| wrong())?;
-        let has_host = url.host_str().is_some_and(|host| !host.is_empty());
-        let is_bare = url.username().is_empty()
-            && url.password().is_none()
-            && matches!(url.path(), "" | "/")
-            && url.query().is_none();
-        if !has_host || !matches!(url.scheme(), "ldap" | "ldaps" | "ldapi") {
-            return Err(wrong());
-        }
-        if !is_bare {
-            return Err(wrong().hint("leave out what follows the host and the port"));
-        }
-        Ok(Self(url))
-    }
-
-    fn schema() -> serde_json::Value {
-        serde_json::json!({ "type": "string", "pattern": "^ldap[is]?://" })
-    }
 }
 
 /// A directory as written, with where.
@@ -266,12 +193,22 @@ impl LdapSource {
         let searches = groups.as_ref().ok().and_then(Option::as_ref);
         let has_account = |search: &DirectorySearch| search.account.is_some();
         let knows_users = matches!(&user, Some(FindUser::Search(search)) if has_account(search));
+        if let Some(FindUser::Template(template)) = &user {
+            note_unseen(
+                template,
+                searches.is_some_and(has_account),
+                &self.location,
+                notes,
+            );
+        }
         if searches.is_some_and(|groups| !has_account(groups)) && !knows_users {
             let what = "group_search without userdn: groups of a login or a token are looked for as nobody";
             notes.warnings.push(Fault::at(&self.location, what).hint(
                 "give it a userdn and a password, unless everybody may search the directory",
             ));
         }
+        // A server that is misread is a fault already.
+        (!self.servers.is_empty()).then_some(())?;
         Some(DirectorySettings {
             servers: self.servers,
             user: user?,
@@ -324,7 +261,8 @@ fn servers(fields: &Fields<'_>, notes: &mut Notes) -> Vec<DirectoryServer> {
         let own = fields.node("tls").map(|node| self::tls(node, notes));
         match fields.placed::<LdapUrl>("url", notes) {
             Some(url) => servers.push(server(url, own.or_else(|| tls.clone()), notes)),
-            None if fields.node("url").is_none() => {
+            // Anything but a mapping is a fault already.
+            None if matches!(&entry.value, Value::Mapping(_)) && fields.node("url").is_none() => {
                 notes.note(Fault::at(&entry.location, "a server without url"));
             }
             None => {}
@@ -445,6 +383,9 @@ fn search(fields: &Fields<'_>, name: &'static str, notes: &mut Notes) -> Option<
         }
         _ => {}
     }
+    if let Some(filter) = &filter {
+        note_broken_filter(filter, notes);
+    }
     if !is_of_groups
         && let Some(filter) = filter.as_ref().filter(|filter| filter.value.0.has_userdn())
     {
@@ -467,6 +408,40 @@ fn search(fields: &Fields<'_>, name: &'static str, notes: &mut Notes) -> Option<
         },
         password_env,
     })
+}
+
+/// Warns where it cannot be asked for sure whether a user is still there.
+fn note_unseen(
+    template: &PersonTemplate,
+    has_account: bool,
+    location: &Location,
+    notes: &mut Notes,
+) {
+    let (what, hint) = match (template.names_entry(), has_account) {
+        (true, true) => return,
+        (true, false) => (
+            "user_template without an account that searches: whether a user is still there is asked as nobody",
+            "give group_search a userdn and a password, unless everybody may look at the entries of users",
+        ),
+        (false, _) => (
+            "user_template names no entry, so nobody is asked whether a user is still there: logins and tokens of users who leave go on",
+            "find users by user_search, or revoke the tokens of those who leave",
+        ),
+    };
+    notes.warnings.push(Fault::at(location, what).hint(hint));
+}
+
+/// Notes a filter with which no server can be asked (RFC 4515), whoever it is for.
+fn note_broken_filter(filter: &Placed<Template>, notes: &mut Notes) {
+    let somebody = Person {
+        username: "x",
+        userdn: "x",
+    };
+    let filled = filter.value.0.fill(somebody, str::to_owned);
+    if ldap3::parse_filter(&filled).is_err() {
+        let fault = Fault::at(&filter.location, "filter: not a filter of LDAP (RFC 4515)");
+        notes.note(fault.hint("each comparison stands in parentheses: (&(a=b)(c={username}))"));
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::built_in::{built_in, is_pip_mirror, mirrors_mut};
 use crate::config::environment::Environment;
 use crate::config::files::{NamedFiles, configuration_files, read_text};
+use crate::config::groups::KnownGroups;
 use crate::config::loaded::Loaded;
 use crate::config::logins::take_login;
 use crate::config::named::{Named, Reach};
@@ -85,6 +86,11 @@ pub fn load_what_can_be(
     let is_proxy = server.devpi.is_some();
     let mut config = settings::resolve(server, overrides, env, path.is_some(), &mut notes);
     note_second_default(&documents, &mut notes);
+    let known = KnownGroups {
+        declared: &config.groups,
+        has_directory: config.manage.ldap.is_some(),
+    };
+    known.note_unknown(&documents, &mut notes);
     let is_bare = is_proxy || overrides.bare;
     if !is_bare && documents.iter().all(|document| document.indexes.is_empty()) {
         documents.push(built_in(&documents));

@@ -9,17 +9,18 @@ use crate::config::ldap::{LDAP, LdapSource};
 use crate::config::network::Network;
 use crate::config::slots::Section;
 use crate::language::{
-    Choice, HttpUrl, Misread, Notes, Placed, Shape, Word, YamlKey, key, many, one,
+    Choice, Grantee, HttpUrl, Misread, Notes, Placed, Shape, Word, YamlKey, key, many, one,
 };
-use crate::model::{DirectorySettings, Fault, MirrorPlace, MirrorPlaces};
+use crate::model::{DirectorySettings, Fault, Location, MirrorPlace, MirrorPlaces};
 
 /// The keys of `manage:`.
 #[rustfmt::skip] // a table reads by rows
 pub(super) const MANAGE: &[YamlKey] = &[
     key("create_users", one::<CreateUsers>(), "auto",
         "who may make users: everyone, users (who are logged in) or root; auto: everyone while the \
-         management door is on loopback or a Unix socket and others know no users, root otherwise"),
-    key("restrict_modify", many::<String>(), "",
+         management door is on loopback or a Unix socket, root otherwise; while a directory or a proxy \
+         knows users it is root, whatever stands here"),
+    key("restrict_modify", many::<Grantee>(), "",
         "the only users who may make and change users and indexes, as --restrict-modify of devpi-server"),
     key("push_to", many::<HttpUrl>(), "",
         "where `devpi push` may send files to: URLs of upload APIs, and what lies below them"),
@@ -92,15 +93,25 @@ pub struct ManageConfig {
     pub mirrors_to: MirrorPlaces,
     /// The directory that knows users.
     pub ldap: Option<DirectorySettings>,
+    /// Where it is written.
+    pub ldap_location: Option<Location>,
     /// Whether proxies may name users.
     pub remote_user: bool,
+}
+
+impl ManageConfig {
+    /// Whether users are known elsewhere, whose names are not to be taken here.
+    #[must_use]
+    pub fn knows_others(&self) -> bool {
+        self.ldap.is_some() || self.remote_user
+    }
 }
 
 /// The keys of all files, each with its place.
 #[derive(Debug, Default)]
 pub(super) struct ManageSources {
     create_users: Option<Placed<CreateUsers>>,
-    restrict_modify: Option<Placed<Vec<String>>>,
+    pub(super) restrict_modify: Option<Placed<Vec<Grantee>>>,
     push_to: Option<Placed<Vec<HttpUrl>>>,
     mirrors_to: Option<Placed<Vec<Place>>>,
     pub(super) ldap: Option<Placed<LdapSource>>,
@@ -129,15 +140,34 @@ impl ManageSources {
     /// What was said, or the defaults.
     pub(super) fn settle(self, env: Environment<'_>, notes: &mut Notes) -> ManageConfig {
         let places = self.push_to.into_iter().flat_map(|places| places.value);
+        let restricted = self.restrict_modify.map(|placed| placed.value.into_iter());
+        let restrict_modify = restricted.map(|names| names.map(|name| name.0));
         let mirrors = self.mirrors_to.into_iter().flat_map(|places| places.value);
+        let is_open =
+            |said: &CreateUsers| matches!(said, CreateUsers::Everyone | CreateUsers::Users);
+        let knows_others =
+            self.ldap.is_some() || self.remote_user.as_ref().is_some_and(|said| said.value);
+        if let Some(said) = self
+            .create_users
+            .as_ref()
+            .filter(|said| is_open(&said.value))
+            && knows_others
+        {
+            let what =
+                "create_users: while a directory or a proxy knows users, only root makes them";
+            notes
+                .warnings
+                .push(Fault::at(&said.location, what).hint("say root, or leave it out"));
+        }
         ManageConfig {
             create_users: self
                 .create_users
                 .map(|placed| placed.value)
                 .unwrap_or_default(),
-            restrict_modify: self.restrict_modify.map(|placed| placed.value),
+            restrict_modify: restrict_modify.map(Iterator::collect),
             push_to: places.map(|place| place.0).collect(),
             mirrors_to: mirrors.map(|place| place.0).collect(),
+            ldap_location: self.ldap.as_ref().map(|ldap| ldap.location.clone()),
             ldap: self.ldap.and_then(|ldap| ldap.value.settle(env, notes)),
             remote_user: self.remote_user.is_some_and(|placed| placed.value),
         }

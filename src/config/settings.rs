@@ -11,6 +11,7 @@ use url::Url;
 use crate::config::depot::{DepotConfig, DepotSources};
 use crate::config::doors::Doors;
 use crate::config::environment::{Environment, variable};
+use crate::config::groups::KnownGroups;
 use crate::config::journal::{JournalConfig, JournalSources};
 use crate::config::limits::are_like;
 use crate::config::manage::ManageConfig;
@@ -164,14 +165,27 @@ pub(super) fn resolve(
         door_sources::note_missing_proxies(&listen, notes);
         server.manage.note_missing_proxies(notes);
     }
+    let devpi = resolve_devpi(&server, notes);
+    let groups = server.groups.settle();
+    let restricted = server.manage.restrict_modify.clone();
+    let manage = server.manage.settle(env, notes);
+    if let Some(names) = restricted {
+        let known = KnownGroups {
+            declared: &groups,
+            has_directory: manage.ldap.is_some(),
+        };
+        for name in &names.value {
+            known.note_if_unknown("restrict_modify", &name.0, &names.location, notes);
+        }
+    }
     Config {
         listen,
         trusted_proxies,
         data: data.unwrap_or_else(|| settled(server.data.take(), "data")),
         offline: offline.unwrap_or_else(|| default("offline")),
-        devpi: resolve_devpi(&server, notes),
-        groups: server.groups.settle(),
-        manage: server.manage.settle(env, notes),
+        devpi,
+        groups,
+        manage,
         cache: CacheConfig {
             memory: settled::<Bytes>(server.memory, "cache.memory").0,
             disk: settled::<Bytes>(server.disk, "cache.disk").0,

@@ -12,7 +12,8 @@ use crate::devpi::management::{AskedBy, Management, not_an_object};
 use crate::devpi::new_names::check_index;
 use crate::devpi::refusal::Refusal;
 use crate::devpi::words::DevpiWords;
-use crate::model::IndexName;
+use crate::language::meant_for_everybody;
+use crate::model::{IndexName, suggest};
 
 /// How often a change is retried when somebody else was faster.
 const RETRIES: u32 = 4;
@@ -51,6 +52,7 @@ impl Management {
         let settings = IndexSettings::create(name, &keys, &|base| survey.has_index(base));
         let settings = settings.map_err(Refusal::bad_request)?;
         self.may_mirror(&settings)?;
+        self.check_groups(None, &settings)?;
         let record = settings.to_record(Serial::default(), by.now);
         self.compiles_with(&survey.directory, &record)?;
         self.record_user(by, name.user()).await?;
@@ -89,6 +91,7 @@ impl Management {
         if modified.text("mirror_url") != settings.text("mirror_url") {
             self.may_mirror(&modified)?;
         }
+        self.check_groups(Some(&settings), &modified)?;
         let record = modified.to_record(record.revision, by.now);
         self.compiles_with(&survey.directory, &record)?;
         Ok((record, shown(&modified)))
@@ -142,6 +145,27 @@ impl Management {
         })
     }
 
+    /// Refuses to put a group into a list that nobody is in. What was in the list stays.
+    fn check_groups(
+        &self,
+        before: Option<&IndexSettings>,
+        after: &IndexSettings,
+    ) -> Result<(), Refusal> {
+        let groups = self.accounts.only_groups();
+        for key in ["acl_upload", "acl_toxresult_upload"] {
+            let known = before
+                .map(|settings| settings.items(key))
+                .unwrap_or_default();
+            for name in after.items(key).iter().filter(|name| !known.contains(name)) {
+                let fault = group_fault(name, groups.as_deref());
+                if let Some(fault) = fault {
+                    return Err(Refusal::bad_request(format!("{key}: {fault}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Refuses what the principal may not do, what does not exist (403, docs/protocol/devpi.md §4) and what
     /// YAML declares (product rule 5).
     async fn may_change(
@@ -163,6 +187,21 @@ impl Management {
     }
 }
 
+/// What is wrong with a name in a list, if it is that of a group. `groups` are all that there are, if known.
+fn group_fault(name: &str, groups: Option<&[String]>) -> Option<String> {
+    let group = name.strip_prefix(':')?;
+    if let Some(meant) = meant_for_everybody(name) {
+        return (name != meant).then(|| format!("'{name}' is no group, did you mean '{meant}'?"));
+    }
+    let groups = groups.filter(|groups| !groups.iter().any(|one| one == group))?;
+    let near = suggest(group, groups.iter().map(String::as_str));
+    let near = near.map(|near| format!(", did you mean ':{near}'?"));
+    Some(format!(
+        "there is no group '{name}'{}",
+        near.unwrap_or_default()
+    ))
+}
+
 fn shown(settings: &IndexSettings) -> ApiAnswer {
     ApiAnswer::result("indexconfig", settings.to_public_json().into())
 }
@@ -182,6 +221,43 @@ mod tests {
 
     fn index(text: &str) -> IndexName {
         IndexName::parse(text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_group_that_nobody_is_in_comes_into_no_list() {
+        let (_guard, management) = setting().await;
+        let dev = index("me/dev");
+        let me = me();
+        let create = |body: &'static [u8]| management.create_index(by(&me), &dev, body);
+        let unknown = br#"{"acl_upload": [":taem"]}"#;
+        let special = br#"{"acl_upload": [":AUTHENTICATED"]}"#;
+        let refused = create(special).await;
+        let meant = "acl_upload: ':AUTHENTICATED' is no group, did you mean ':AUTHENTICATED:'?";
+        assert_eq!(text_of(&refused), (400, meant));
+        // As long as no group is known, any may come to be.
+        assert_eq!(text_of(&create(unknown).await).0, 200);
+        management.delete_index(by(&me), &dev).await.unwrap();
+        let groups = [
+            ("team".to_owned(), Vec::new()),
+            ("ops".to_owned(), Vec::new()),
+        ];
+        management.accounts.adopt_groups(&groups.into());
+        let refused = create(unknown).await;
+        let words = "acl_upload: there is no group ':taem', did you mean ':team'?";
+        assert_eq!(text_of(&refused), (400, words));
+        let known = br#"{"acl_upload": [":team", ":authenticated:"]}"#;
+        assert_eq!(text_of(&create(known).await).0, 200);
+        let modify = |body: &'static [u8]| management.modify_index(by(&me), &dev, body);
+        let refused = modify(br#"["acl_toxresult_upload+=:Ops"]"#).await;
+        let words = "acl_toxresult_upload: there is no group ':Ops', did you mean ':ops'?";
+        assert_eq!(text_of(&refused), (400, words));
+        // What is in a list may stay there when its group goes, and may be taken out.
+        management
+            .accounts
+            .adopt_groups(&[("ops".to_owned(), Vec::new())].into());
+        assert_eq!(text_of(&modify(br#"["acl_upload+=:ops"]"#).await).0, 200);
+        assert_eq!(text_of(&modify(br#"["acl_upload-=:team"]"#).await).0, 200);
+        assert_eq!(text_of(&modify(br#"["acl_upload+=:team"]"#).await).0, 400);
     }
 
     /// A user's indexes, as clients see them.

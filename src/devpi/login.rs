@@ -39,6 +39,7 @@ impl Management {
                 StatusCode::UNAUTHORIZED,
                 DevpiWords::NotAuthenticated(&name),
             ),
+            NotAccepted::Name(why) => Refusal::api(StatusCode::UNAUTHORIZED, why),
             NotAccepted::Unavailable => Refusal::directory_away(),
             NotAccepted::Wait(wait) => {
                 let seconds = wait.as_secs() + 1;

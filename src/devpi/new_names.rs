@@ -1,17 +1,11 @@
-//! Which names may be given to something new through the API.
-//!
-//! devpi accepts every letter of every script. People trust a name when they read a URL or a permission,
-//! so new ones are ASCII, and none may look like an existing one: `Root` or `r00t` next to `root`. Earlier
-//! names, and those that files declare, stay as they are.
+//! Which names may be given to something new through the API, and what a client is told of others.
 
 use http::StatusCode;
 
+use crate::account::{NameFault, check_name, check_user_name};
 use crate::devpi::refusal::Refusal;
 use crate::devpi::words::DevpiWords;
 use crate::model::IndexName;
-
-/// Users that would take the place of a route, or of what browsers and crawlers ask for.
-const RESERVED: [&str; 4] = ["simple", "favicon.ico", "robots.txt", "sitemap.xml"];
 
 /// Refuses the name of a new user, given the existing ones.
 ///
@@ -21,14 +15,7 @@ pub fn check_user<'a>(
     name: &str,
     others: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), Refusal> {
-    check("username", name, others)?;
-    let is_reserved = RESERVED.iter().any(|reserved| alike(name, reserved));
-    // `.well-known` and the like.
-    if is_reserved || name.starts_with('.') {
-        let text = format!("username '{name}' is reserved: a path of this server begins with it");
-        return Err(Refusal::bad_request(text));
-    }
-    Ok(())
+    check_user_name(name, others).map_err(|fault| refusal("username", name, &fault))
 }
 
 /// Refuses the name of a new index, given its user's others.
@@ -39,52 +26,26 @@ pub fn check_index<'a>(
     name: &IndexName,
     others: impl IntoIterator<Item = &'a str>,
 ) -> Result<(), Refusal> {
-    check("indexname", name.index(), others)
+    let name = name.index();
+    check_name(name, others).map_err(|fault| refusal("indexname", name, &fault))
 }
 
-fn check<'a>(
-    what: &str,
-    name: &str,
-    others: impl IntoIterator<Item = &'a str>,
-) -> Result<(), Refusal> {
-    if !IndexName::is_part(name) {
-        return Err(Refusal::bad_request(DevpiWords::BadName(what, name)));
-    }
-    if !name.is_ascii() {
-        let text = format!(
+fn refusal(what: &str, name: &str, fault: &NameFault) -> Refusal {
+    let text = match fault {
+        NameFault::NoName => return Refusal::bad_request(DevpiWords::BadName(what, name)),
+        NameFault::NotAscii => format!(
             "{what} '{name}' has letters that look like others: a new name has only letters and \
              digits of ASCII, and -.@_"
-        );
-        return Err(Refusal::bad_request(text));
-    }
-    let like = others
-        .into_iter()
-        .find(|other| *other != name && alike(name, other));
-    match like {
-        None => Ok(()),
-        Some(other) => {
-            let text = format!("{what} '{name}' reads like '{other}', which exists");
-            Err(Refusal::api(StatusCode::CONFLICT, text))
+        ),
+        NameFault::Reserved => {
+            format!("{what} '{name}' is reserved: a path of this server begins with it")
         }
-    }
-}
-
-/// Whether two names read the same, in most typefaces and at a glance.
-fn alike(one: &str, other: &str) -> bool {
-    // A reader overlooks a dot or a dash at either end of a name in a sentence.
-    let folded = |name: &str| -> Vec<char> {
-        let core = name.trim_matches(['.', '-', '_', '@']);
-        core.chars().map(fold).collect()
+        NameFault::Like(other) => {
+            let text = format!("{what} '{name}' reads like '{other}', which exists");
+            return Refusal::api(StatusCode::CONFLICT, text);
+        }
     };
-    folded(one) == folded(other)
-}
-
-fn fold(character: char) -> char {
-    match character.to_ascii_lowercase() {
-        '0' => 'o',
-        '1' | 'i' => 'l',
-        other => other,
-    }
+    Refusal::bad_request(text)
 }
 
 #[cfg(test)]

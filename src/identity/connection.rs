@@ -22,6 +22,24 @@ const REFERRAL: u32 = 10;
 const NO_SUCH_OBJECT: u32 = 32;
 const INSUFFICIENT_ACCESS: u32 = 50;
 
+/// Result codes by which a server says that whoever asks may not look, or not at what is called that:
+/// operationsError is what Active Directory says to nobody.
+const SHUT: [u32; 7] = [1, 8, 13, 34, 48, INSUFFICIENT_ACCESS, 53];
+
+/// Any entry, and nothing of what stands in it (RFC 4511 §4.5.1.8).
+const ANYTHING: &str = "(objectClass=*)";
+const NO_ATTRIBUTES: &str = "1.1";
+
+/// What is to be found.
+struct Wanted<'a> {
+    base: &'a str,
+    scope: Scope,
+    filter: &'a str,
+    attribute: &'a str,
+    /// More entries than this are not read.
+    most: usize,
+}
+
 /// A server, ready to be asked.
 #[derive(Clone)]
 pub(super) struct Server {
@@ -132,14 +150,63 @@ impl Connection {
             DirectoryScope::OneLevel => Scope::OneLevel,
             DirectoryScope::Subtree => Scope::Subtree,
         };
+        let wanted = Wanted {
+            base: &search.base,
+            scope,
+            filter: &filter(&search.filter, person),
+            attribute: &search.attribute,
+            most,
+        };
+        let (found, result) = self.find(wanted, doing).await?;
+        let entries = found.into_iter();
+        let values = entries.map(|entry| values_of(entry, &search.attribute));
+        match result.rc {
+            0 => Ok(values.collect()),
+            SIZE_LIMIT_EXCEEDED => Err(self.too_many(doing, most)),
+            _ => Err(self.unwilling(doing, &result)),
+        }
+    }
+
+    /// Whether there is an entry of this name; `None` if the server does not let us look.
+    pub(super) async fn has_entry(&mut self, dn: &str) -> Result<Option<bool>, DirectoryError> {
+        let doing = "look for a user";
+        let wanted = Wanted {
+            base: dn,
+            scope: Scope::Base,
+            filter: ANYTHING,
+            attribute: NO_ATTRIBUTES,
+            most: 1,
+        };
+        let (found, result) = self.find(wanted, doing).await?;
+        match result.rc {
+            // It is there, and not for us to see.
+            0 if found.is_empty() => Ok(None),
+            0 => Ok(Some(true)),
+            NO_SUCH_OBJECT => Ok(Some(false)),
+            code if SHUT.contains(&code) => Ok(None),
+            _ => Err(self.unwilling(doing, &result)),
+        }
+    }
+
+    /// The entries that a search finds, and how it ended.
+    async fn find(
+        &mut self,
+        wanted: Wanted<'_>,
+        doing: &'static str,
+    ) -> Result<(Vec<SearchEntry>, LdapResult), DirectoryError> {
+        let Wanted {
+            base,
+            scope,
+            filter,
+            attribute,
+            most,
+        } = wanted;
         let limit = i32::try_from(most).unwrap_or(i32::MAX);
-        let filter = filter(&search.filter, person);
-        let attributes = vec![search.attribute.as_str()];
         let ldap = self
             .ldap
             .with_search_options(SearchOptions::new().sizelimit(limit));
         let started = ldap
-            .streaming_search(&search.base, scope, &filter, attributes)
+            .streaming_search(base, scope, filter, vec![attribute])
             .await;
         let mut stream = match started {
             Ok(stream) => stream,
@@ -155,19 +222,13 @@ impl Connection {
             match stream.next().await {
                 Ok(Some(entry)) if entry.is_ref() || entry.is_intermediate() => {}
                 Ok(Some(_)) if found.len() >= most => return Err(self.too_many(doing, most)),
-                Ok(Some(entry)) => {
-                    found.push(values_of(SearchEntry::construct(entry), &search.attribute));
-                }
+                Ok(Some(entry)) => found.push(SearchEntry::construct(entry)),
                 Ok(None) => break,
                 Err(error) => return Err(self.lost(&error)),
             }
         }
         let result = stream.finish().await;
-        match result.rc {
-            0 => Ok(found),
-            SIZE_LIMIT_EXCEEDED => Err(self.too_many(doing, most)),
-            _ => Err(self.unwilling(doing, &result)),
-        }
+        Ok((found, result))
     }
 
     /// Says goodbye; the connection is closed either way.

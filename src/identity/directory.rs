@@ -2,16 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::time::timeout;
 
 use crate::identity::connection::Server;
 use crate::identity::error::{DirectoryError, InvalidDirectory};
+use crate::identity::health::Health;
 use crate::identity::question::{Answer, Question, ask};
 use crate::identity::tls::client_config;
 use crate::model::{DirectoryServer, DirectorySettings, Secret};
-use crate::telemetry::{HeldPermits, Permits, WaitMeter};
+use crate::telemetry::{DirectoryMetrics, HeldPermits, Permits, WaitMeter};
 
 /// Questions asked at the same time, each on a connection of its own; a directory serves more than us.
 const AT_ONCE: usize = 8;
@@ -27,6 +28,8 @@ pub struct UserDirectory {
     answered: AtomicUsize,
     asking: Permits,
     waiting: Permits,
+    health: Health,
+    is_hiding_told: AtomicBool,
 }
 
 impl UserDirectory {
@@ -34,7 +37,10 @@ impl UserDirectory {
     ///
     /// # Errors
     /// What is wrong with the settings.
-    pub fn open(settings: DirectorySettings, meter: WaitMeter) -> Result<Self, InvalidDirectory> {
+    pub fn open(
+        settings: DirectorySettings,
+        metrics: DirectoryMetrics,
+    ) -> Result<Self, InvalidDirectory> {
         let servers = settings.servers.iter().map(server_of);
         let servers = servers.collect::<Result<Vec<_>, _>>()?;
         if servers.is_empty() {
@@ -44,8 +50,10 @@ impl UserDirectory {
             settings,
             servers,
             answered: AtomicUsize::new(0),
-            asking: Permits::new(AT_ONCE, meter),
+            asking: Permits::new(AT_ONCE, metrics.waits()),
             waiting: Permits::new(WAITING_MAX, WaitMeter::default()),
+            health: Health::new(metrics),
+            is_hiding_told: AtomicBool::new(false),
         })
     }
 
@@ -85,6 +93,12 @@ impl UserDirectory {
     }
 
     async fn ask(self: &Arc<Self>, question: Question) -> Result<Answer, DirectoryError> {
+        let answer = self.ask_any(question).await;
+        self.health.went(&answer);
+        answer
+    }
+
+    async fn ask_any(self: &Arc<Self>, question: Question) -> Result<Answer, DirectoryError> {
         let _turn = self.turn().await?;
         let (first, question) = (self.answered.load(Ordering::Relaxed), Arc::new(question));
         let mut failed = DirectoryError::Busy;
@@ -110,7 +124,8 @@ impl UserDirectory {
         let (directory, question) = (Arc::clone(self), Arc::clone(question));
         let asked = tokio::spawn(async move {
             let (settings, server) = (&directory.settings, &directory.servers[at]);
-            timeout(settings.timeout, ask(settings, server, &question)).await
+            let asking = ask(settings, server, &question, &directory.is_hiding_told);
+            timeout(settings.timeout, asking).await
         });
         let unreachable = |why: String| DirectoryError::Unreachable {
             server: self.servers[at].name(),

@@ -3,11 +3,13 @@
 //!
 //! `directory` chooses a server and limits how many questions are under way; `question` says in what
 //! steps one is answered; `connection` speaks with a server, over what `tls` makes of the settings;
-//! `wording` puts names into filters and distinguished names. Nothing is remembered here.
+//! `wording` puts names into filters and distinguished names; `health` says when it stops to answer and
+//! when it goes on. What it says of users is not remembered here.
 
 mod connection;
 mod directory;
 mod error;
+mod health;
 mod question;
 mod tls;
 mod wording;

@@ -14,11 +14,23 @@ pub(super) fn filter(template: &PersonTemplate, person: Person<'_>) -> String {
 /// distinguished name but what Active Directory accepts in its place, such as `{username}@corp.example`,
 /// and has no escapes.
 pub(super) fn bind_name(template: &PersonTemplate, person: Person<'_>) -> String {
-    let is_dn = template.beginning().contains('=');
-    template.fill(person, |text| match is_dn {
+    let is_entry = template.names_entry();
+    template.fill(person, |text| match is_entry {
         true => dn_escape(text).into_owned(),
         false => text.to_owned(),
     })
+}
+
+/// The entry above one: what follows the first comma that is not escaped.
+pub(super) fn entry_above(dn: &str) -> Option<&str> {
+    let mut is_escaped = false;
+    let comma = dn.char_indices().find(|(_, character)| {
+        let is_comma = *character == ',' && !is_escaped;
+        is_escaped = *character == '\\' && !is_escaped;
+        is_comma
+    });
+    let above = dn[comma?.0 + 1..].trim_start();
+    (!above.is_empty()).then_some(above)
 }
 
 #[cfg(test)]
@@ -73,6 +85,20 @@ mod tests {
         }
         let principal = template("{username}@corp.example");
         assert_eq!(bind_name(&principal, called("anna")), "anna@corp.example");
+    }
+
+    #[test]
+    fn the_entry_above_begins_behind_the_first_comma_that_stands_for_itself() {
+        for (dn, above) in [
+            ("uid=anna,ou=people,dc=x", Some("ou=people,dc=x")),
+            (r"uid=a\2cb, ou=people", Some("ou=people")),
+            (r"cn=Smith\, Anna,dc=x", Some("dc=x")),
+            (r"cn=a\\,dc=x", Some("dc=x")),
+            ("dc=x", None),
+            ("dc=x,", None),
+        ] {
+            assert_eq!(entry_above(dn), above, "{dn}");
+        }
     }
 
     proptest! {

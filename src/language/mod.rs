@@ -28,8 +28,9 @@ pub use feed::{Feed, HeldFeed, WhenStale};
 pub use lockfile::{Lockfile, Pin, PinnedFile};
 pub use naming::{DEFAULT, full_name, rule_names};
 pub use read::{
-    Bytes, Choice, Fields, Files, HttpUrl, KEYS, Misread, Moment, NamedKind, Node, Notes, Shape,
-    Table, Value, Word, YamlKey, key, keys, kind, many, one, read, read_osv, read_text, schema_of,
+    Bytes, Choice, Fields, Files, Grantee, HttpUrl, KEYS, Misread, Moment, NamedKind, Node, Notes,
+    Shape, Table, Value, Word, YamlKey, key, keys, kind, many, meant_for_everybody, one, read,
+    read_osv, read_text, schema_of,
 };
 #[cfg(test)]
 pub use read::{MATCHES, POLICY};

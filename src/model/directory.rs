@@ -185,13 +185,11 @@ impl PersonTemplate {
         self.0.contains(&Piece::Userdn)
     }
 
-    /// Its fixed text before the first placeholder.
+    /// Whether it is filled to the name of an entry, and not to what a directory takes in its place, such as
+    /// `anna@corp.example`.
     #[must_use]
-    pub fn beginning(&self) -> &str {
-        match self.0.first() {
-            Some(Piece::Text(text)) => text,
-            Some(Piece::Username | Piece::Userdn) | None => "",
-        }
+    pub fn names_entry(&self) -> bool {
+        matches!(self.0.first(), Some(Piece::Text(text)) if text.contains('='))
     }
 
     /// The text for a person, of whom everything is escaped.
@@ -224,6 +222,7 @@ mod tests {
             ),
             ("{{{username}}}", "{<anna>}"),
             ("{username}", "<anna>"),
+            ("{username}=x", "<anna>=x"),
             ("nobody", "nobody"),
             ("", ""),
         ] {
@@ -232,6 +231,8 @@ mod tests {
             assert_eq!(filled, expected, "{text}");
             assert_eq!(template.has_username(), text.contains("{username}"));
             assert_eq!(template.has_userdn(), text.contains("{userdn}"));
+            let is_entry = text.starts_with("uid=") || text.starts_with("(&(a=");
+            assert_eq!(template.names_entry(), is_entry, "{text}");
         }
     }
 

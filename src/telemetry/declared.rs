@@ -117,6 +117,8 @@ metrics! {
         "1 while the depot answers as it should, 0 while it does not; 1 without a depot.");
     depot_requests: new.counters("depot_requests_total",
         "Requests to the depot, by what was asked and how it went.", &["request", "result"]);
+    directory_reachable: new.gauge("directory_reachable",
+        "1 while the directory of users answers as it should, 0 while it does not, as of the last question; 1 without a directory.");
     feed_age: new.gauges("advisory_feed_age_seconds",
         "Seconds since the source of a feed of advisories last confirmed what is held; -1 while nothing is.", &["feed"]);
     feed_stale: new.gauges("advisory_feed_stale",

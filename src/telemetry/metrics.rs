@@ -15,6 +15,7 @@ use crate::telemetry::BUILD;
 use crate::telemetry::declared::Declared;
 use crate::telemetry::depot::DepotMetrics;
 use crate::telemetry::devpi::ServerMetrics;
+use crate::telemetry::directory::DirectoryMetrics;
 use crate::telemetry::feed::FeedMetrics;
 use crate::telemetry::journal::JournalMetrics;
 use crate::telemetry::label::{
@@ -70,6 +71,7 @@ impl Metrics {
         all.build.with_label_values(&build).set(1);
         all.reload_successful.set(1);
         all.depot_reachable.set(1);
+        all.directory_reachable.set(1);
         // Shown from the start, so that the first of a kind shows as a rise.
         for kind in Damage::ALL {
             all.damage.with_label_values(&[kind.label()]);
@@ -119,6 +121,12 @@ impl Metrics {
     #[must_use]
     pub fn depot(&self) -> DepotMetrics {
         DepotMetrics::of(&self.all)
+    }
+
+    /// The numbers of the directory of users.
+    #[must_use]
+    pub fn directory(&self) -> DirectoryMetrics {
+        DirectoryMetrics::of(&self.all)
     }
 
     /// The numbers of one devpi-server; `server` is the address in the operator's file.

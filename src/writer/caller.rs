@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::account::{Credentials, NotAccepted, Principal, SessionKey};
+use crate::account::{BadName, Credentials, NotAccepted, Principal, SessionKey};
 use crate::db::Cause;
 use crate::devpi::{AskedBy, DevpiWords, Refusal};
 use crate::exchange::Arrival;
@@ -71,6 +71,10 @@ impl Caller {
             Some(NotAccepted::Wrong) => "the user or the password is wrong",
             Some(NotAccepted::Expired) => "this token has expired",
             Some(NotAccepted::Withdrawn) => "this token is unknown or was revoked",
+            Some(NotAccepted::Name(why)) => {
+                let words = format!("{may_not}: {why}");
+                return Refusal::exception(StatusCode::UNAUTHORIZED, words);
+            }
             Some(NotAccepted::Unavailable) => return Refusal::directory_away(),
             Some(NotAccepted::Wait(wait)) => {
                 let seconds = wait.as_secs() + 1;
@@ -106,8 +110,9 @@ impl Writer {
         // From anybody else it says nothing. A proxy that names somebody has looked at their credentials,
         // which may be sent along and mean nothing here.
         if arrival.is_proxy
-            && let Some(name) = remote_user(headers)
-            && let Some(found) = self.accounts.named_by_proxy(&name, self.now()).await?
+            && let Some(said) = remote_user(headers)
+            && let said = said.as_deref().map_err(|why| *why)
+            && let Some(found) = self.accounts.named_by_proxy(said, self.now()).await?
         {
             match found {
                 Ok(principal) => caller.principal = principal,
@@ -134,16 +139,15 @@ impl Writer {
     }
 }
 
-/// The user whom a request names; a name that nobody has if it names several, of whom a client may have
-/// written one.
-fn remote_user(headers: &HeaderMap) -> Option<String> {
+/// The user whom a request names, unless it names several, of whom a client may have written one.
+fn remote_user(headers: &HeaderMap) -> Option<Result<String, BadName>> {
     let mut values = headers.get_all(REMOTE_USER).into_iter();
     let first = values.next()?.as_bytes();
     if values.next().is_some() {
-        return Some(String::new());
+        return Some(Err(BadName::Several));
     }
-    let name = std::str::from_utf8(first).unwrap_or_default().trim();
-    (!first.is_empty()).then(|| name.to_owned())
+    let name = std::str::from_utf8(first).map_err(|_| BadName::NoName);
+    (!first.is_empty()).then(|| name.map(|name| name.trim().to_owned()))
 }
 
 /// How the audit names the token of a request: a CI token by its id, a login by its time. Several
@@ -166,18 +170,19 @@ mod tests {
         for (lines, expected) in [
             (&[][..], None),
             (&[""][..], None),
-            (&["anna"], Some("anna")),
-            (&[" anna "], Some("anna")),
-            (&["anna", "bert"], Some("")),
-            (&["anna", ""], Some("")),
-            (&["\u{fc}"], Some("\u{fc}")),
+            (&["anna"], Some(Ok("anna"))),
+            (&[" anna "], Some(Ok("anna"))),
+            (&["anna", "bert"], Some(Err(BadName::Several))),
+            (&["anna", ""], Some(Err(BadName::Several))),
+            (&["\u{fc}"], Some(Ok("\u{fc}"))),
         ] {
             let mut headers = HeaderMap::new();
             for line in lines {
                 let value = http::HeaderValue::from_bytes(line.as_bytes()).unwrap();
                 headers.append(REMOTE_USER, value);
             }
-            assert_eq!(remote_user(&headers).as_deref(), expected, "{lines:?}");
+            let expected = expected.map(|expected| expected.map(str::to_owned));
+            assert_eq!(remote_user(&headers), expected, "{lines:?}");
         }
     }
 

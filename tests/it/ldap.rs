@@ -3,6 +3,7 @@
 
 mod named;
 mod people;
+mod template;
 mod trouble;
 
 use std::fs;

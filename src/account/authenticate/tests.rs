@@ -149,20 +149,31 @@ async fn groups_of_the_house_come_with_whatever_says_who_it_is() {
 #[tokio::test]
 async fn a_proxy_names_users_only_where_it_may_and_never_root() {
     let (_folder, accounts) = accounts().await;
-    assert_eq!(accounts.named_by_proxy("u", now()).await.unwrap(), None);
+    assert_eq!(accounts.named_by_proxy(Ok("u"), now()).await.unwrap(), None);
     let accounts = accounts.beside(None, true);
     accounts.adopt_groups(&[("team".to_owned(), vec!["v".to_owned()])].into());
-    for (name, is_accepted) in [
-        ("u", true),
-        ("v", true),
-        ("root", false),
-        ("", false),
-        ("a b", false),
-        ("a/b", false),
+    for (said, why) in [
+        (Ok("u"), None),
+        (Ok("v"), None),
+        (Ok("v"), None),
+        (Ok("root"), Some(BadName::Root)),
+        (Ok(""), Some(BadName::NoName)),
+        (Ok("a b"), Some(BadName::NoName)),
+        (Ok("a/b"), Some(BadName::NoName)),
+        (Err(BadName::Several), Some(BadName::Several)),
+        (Ok("U"), Some(BadName::Like)),
+        (Ok("Root"), Some(BadName::Like)),
+        (Ok("r00t"), Some(BadName::Like)),
+        (Ok("\u{ff55}"), Some(BadName::NotAscii)),
+        (Ok("Simple"), Some(BadName::Reserved)),
     ] {
-        let found = accounts.named_by_proxy(name, now()).await.unwrap().unwrap();
-        assert_eq!(found.is_ok(), is_accepted, "{name}");
-        let groups: &[&str] = if name == "v" { &["team"] } else { &[] };
+        let found = accounts.named_by_proxy(said, now()).await.unwrap().unwrap();
+        assert_eq!(
+            found.as_ref().err().copied(),
+            why.map(NotAccepted::Name),
+            "{said:?}"
+        );
+        let groups: &[&str] = if said == Ok("v") { &["team"] } else { &[] };
         assert_eq!(found.map_or(vec![], |who| who.groups().to_vec()), groups);
     }
 }
@@ -203,7 +214,7 @@ async fn while_a_directory_is_down_only_its_own_users_are_not_known() {
     );
     let session = token(&accounts, "u", "p").await.token.unwrap();
     assert_eq!(is_known(ask("u", &session).await), Ok(()));
-    let named = accounts.named_by_proxy("anna", now()).await.unwrap();
+    let named = accounts.named_by_proxy(Ok("anna"), now()).await.unwrap();
     assert_eq!(named, Some(Err(NotAccepted::Unavailable)));
     let without_password = NewUser {
         name: "anna".into(),

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::devpi_file::devpi_file_faults;
 use crate::config::load::tests::{folder, load_folder};
 use crate::config::settings::Overrides;
-use crate::config::{PoliciesPath, load};
+use crate::config::{Named, PoliciesPath, load, load_what_can_be};
 
 /// The block as the manual of devpi-ldap has it, for a directory and for an Active Directory.
 const BLOCKS: [&str; 2] = [
@@ -75,6 +75,10 @@ fn the_block_of_devpi_ldap_reads_as_it_is() {
     let (settings, warnings) = read(&in_yaml(BLOCKS[1])).unwrap();
     assert!(
         warnings.starts_with("validate: whoever answers"),
+        "{warnings}"
+    );
+    assert!(
+        warnings.ends_with("logins and tokens of users who leave go on"),
         "{warnings}"
     );
     let [one, two] = &settings.servers[..] else {
@@ -176,6 +180,85 @@ fn what_is_wrong_is_said_without_a_secret() {
 }
 
 #[test]
+fn a_filter_that_no_server_reads_is_a_fault_and_so_is_a_block_at_another_place() {
+    for filter in [
+        "(&(objectClass=person)(uid={username})",
+        "uid={username}))",
+        "(uid={username}",
+        "(uid={username})(a=b)",
+        "(&(uid{username}))",
+    ] {
+        let yaml = in_yaml(BLOCKS[0]).replace("(&(objectClass=person)(uid={username}))", filter);
+        let faults = read(&yaml).unwrap_err();
+        assert_eq!(
+            faults.trim_end(),
+            "a.yaml:6:15: filter: not a filter of LDAP (RFC 4515), each comparison stands in parentheses: \
+             (&(a=b)(c={username}))",
+            "{filter}"
+        );
+    }
+    for filter in [
+        "uid={username}",
+        "(member:1.2.840.113556.1.4.1941:={username})",
+    ] {
+        let yaml = in_yaml(BLOCKS[0]).replace("(&(objectClass=person)(uid={username}))", filter);
+        assert!(read(&yaml).is_ok(), "{filter}");
+    }
+    let faults = read("ldap: { url: 'ldaps://x.example' }\n").unwrap_err();
+    assert_eq!(
+        faults.trim_end(),
+        "a.yaml:1:1: unknown key \"ldap\", put it below manage: manage.ldap"
+    );
+}
+
+#[test]
+fn who_may_make_users_is_no_question_where_others_know_some() {
+    for (manage, is_warned) in [
+        ("create_users: everyone, remote_user: true", true),
+        ("create_users: users, remote_user: true", true),
+        ("create_users: root, remote_user: true", false),
+        ("create_users: everyone, remote_user: false", false),
+    ] {
+        let yaml = format!("manage: {{ {manage} }}\ntrusted_proxies: 10.0.0.1\n");
+        let loaded = load_folder(&folder(&[("a.yaml", &yaml)]), &[]).unwrap();
+        let warned = loaded.warnings.iter().map(|one| one.what.clone());
+        let expected =
+            "create_users: while a directory or a proxy knows users, only root makes them";
+        let expected = is_warned.then(|| expected.to_owned());
+        assert_eq!(
+            warned.collect::<Vec<_>>(),
+            Vec::from_iter(expected),
+            "{manage}"
+        );
+    }
+}
+
+#[test]
+fn a_url_that_is_none_is_one_fault() {
+    for (block, expected) in [
+        (
+            "url: ldap.corp.example, user_template: '{username}@x'",
+            "a.yaml:1:24: url: not a URL such as ldaps://ldap.corp.example",
+        ),
+        (
+            "server_pool: [ldaps://ldap.corp.example], user_template: '{username}@x'",
+            "a.yaml:1:33: expected a mapping, found a single value",
+        ),
+    ] {
+        let folder = folder(&[("a.yaml", &format!("manage: {{ ldap: {{ {block} }} }}\n"))]);
+        let source = PoliciesPath::Named(folder.path().to_owned());
+        let none = Overrides::default();
+        let (loaded, faults) = load_what_can_be(&source, &none, &|_| None, &mut Named::default());
+        let faults = faults
+            .to_string()
+            .replace(&format!("{}/", folder.path().display()), "");
+        assert_eq!(faults.trim_end(), expected);
+        // Nothing is left in which `check` could find another.
+        assert_eq!(loaded.config.manage.ldap, None);
+    }
+}
+
+#[test]
 fn a_password_may_be_in_a_variable() {
     let yaml = in_yaml(BLOCKS[0]).replace("password: s3cret", "password_env: PASS");
     let (settings, _) = read(&yaml).unwrap();
@@ -187,7 +270,7 @@ fn a_password_may_be_in_a_variable() {
 
 #[test]
 fn what_is_dangerous_is_warned_of() {
-    let base = "user_template: 'uid={username},dc=x'";
+    let base = "user_search: {base: x, filter: '(uid={username})'}";
     for (block, expected) in [
         (format!("{{url: 'ldap://127.0.0.1:389', {base}}}"), ""),
         (format!("{{url: 'ldap://[::1]', {base}}}"), ""),
@@ -209,6 +292,23 @@ fn what_is_dangerous_is_warned_of() {
                 "{{url: 'ldaps://x.example', {base}, group_search: {{base: x, filter: '(m={{userdn}})'}}}}"
             ),
             "group_search without userdn: groups of a login or a token are looked for as nobody",
+        ),
+        (
+            "{url: 'ldaps://x.example', user_template: 'uid={username},dc=x'}".to_owned(),
+            "user_template without an account that searches: whether a user is still there is asked as nobody",
+        ),
+        (
+            "{url: 'ldaps://x.example', user_template: 'uid={username},dc=x', \
+             group_search: {base: x, filter: '(m={userdn})', userdn: x, password: y}}"
+                .to_owned(),
+            "",
+        ),
+        (
+            "{url: 'ldaps://x.example', user_template: '{username}@x', \
+             group_search: {base: x, filter: '(m={username})', userdn: x, password: y}}"
+                .to_owned(),
+            "user_template names no entry, so nobody is asked whether a user is still there: \
+             logins and tokens of users who leave go on",
         ),
     ] {
         let (_, warnings) = read(&format!("manage: {{ldap: {block}}}")).unwrap();

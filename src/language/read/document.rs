@@ -178,10 +178,9 @@ policies:
             .map(|base| base.value.as_str())
             .collect();
         assert_eq!(bases, ["root/pypi", "shared/stable"]);
-        assert_eq!(
-            stage.acl_upload.as_ref().unwrap(),
-            &["packages", ":AUTHENTICATED:"]
-        );
+        let users = stage.acl_upload.iter().flatten();
+        let users: Vec<&str> = users.map(|user| user.value.as_str()).collect();
+        assert_eq!(users, ["packages", ":AUTHENTICATED:"]);
         assert_eq!(
             stage.mirror_whitelist.as_deref().unwrap(),
             [WhitelistName::All]

@@ -304,11 +304,23 @@ fn unknown(entry: &Entry, table: Table) -> Fault {
         return fault;
     }
     let written = entry.key.to_lowercase().replace('-', "_");
+    if let Some(section) = section_of(&written, table) {
+        return fault.hint(format!("put it below {section}: {section}.{written}"));
+    }
     let fault = fault.did_you_mean(&written, known.iter().copied());
     if fault.hint.is_some() || known.len() > LISTED_MAX {
         return fault;
     }
     fault.hint(format!("known here: {}", known.join(", ")))
+}
+
+/// The one section of a table that has this key.
+fn section_of(name: &str, table: Table) -> Option<&'static str> {
+    let has = |table: Table| keys(table).any(|key| key.name == name);
+    let sections = keys(table).filter(|key| matches!(key.shape, Shape::Table(table) if has(table)));
+    let mut sections = sections.map(|key| key.name);
+    let section = sections.next()?;
+    sections.next().is_none().then_some(section)
 }
 
 fn mistyped(key: &str, wanted: &str, node: &Node, found: &Value) -> Fault {

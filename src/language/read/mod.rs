@@ -25,4 +25,4 @@ pub use keys::{Choice, Misread, Shape, Table, Word, YamlKey, commas, key, keys, 
 pub use rule::{MATCHES, POLICY};
 pub use schema::schema_of;
 pub use tree::{Node, Value};
-pub use words::{AbsentStatus, Bytes, HttpUrl, Moment, Principal};
+pub use words::{AbsentStatus, Bytes, Grantee, HttpUrl, Moment, meant_for_everybody};

@@ -30,7 +30,7 @@ pub struct Moment(pub Timestamp);
 
 /// Who may do something: a user, `:group`, `:ANONYMOUS:` or `:AUTHENTICATED:` (docs/protocol/devpi.md §4).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal(pub String);
+pub struct Grantee(pub String);
 
 /// A status by which an upstream may signal that it has no such project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl Word for ProjectName {
     }
 }
 
-impl Word for Principal {
+impl Word for Grantee {
     fn wanted() -> String {
         "a user, :group, :ANONYMOUS: or :AUTHENTICATED:".into()
     }
@@ -220,6 +220,10 @@ impl Word for Principal {
         let upper = text.to_ascii_uppercase();
         if upper == ":ANONYMOUS:" || upper == ":AUTHENTICATED:" {
             return Ok(Self(upper));
+        }
+        if let Some(meant) = meant_for_everybody(text) {
+            let misread = Misread::new(format!("{text:?} is no group"));
+            return Err(misread.hint(format!("did you mean \"{meant}\"?")));
         }
         let is_good = match text.strip_prefix(':') {
             // A directory's groups are called as people like, but lists are written with commas.
@@ -234,6 +238,14 @@ impl Word for Principal {
         }
         Err(Misread::new(format!("{text:?} is not {}", Self::wanted())))
     }
+}
+
+/// What a group called like one of the two special ones was meant to be: nobody would be in it.
+#[must_use]
+pub fn meant_for_everybody(text: &str) -> Option<&'static str> {
+    let name = text.strip_prefix(':')?.trim_matches(':');
+    let mut special = [":ANONYMOUS:", ":AUTHENTICATED:"].into_iter();
+    special.find(|word| name.eq_ignore_ascii_case(word.trim_matches(':')))
 }
 
 impl Word for PathBuf {
@@ -388,7 +400,7 @@ mod tests {
             &[("cool-down", id("cool-down")), ("7d_x.Y", id("7d_x.Y"))],
             &["", "default", "a/b", "a b", "ä", "a\"", &"a".repeat(65)],
         );
-        let principal = |text: &str| Principal(text.into());
+        let principal = |text: &str| Grantee(text.into());
         assert_read(
             &[
                 ("alice", principal("alice")),

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::language::document::{NamePattern, Placed, TextFile, WhitelistName};
 use crate::language::mirror_whitelist::MirrorWhitelist;
 use crate::language::read::{
-    AbsentStatus, NamedKind, Principal, Shape, Word, commas, many, open_all,
+    AbsentStatus, Grantee, NamedKind, Shape, Word, commas, many, open_all,
 };
 use crate::language::setting::kind::{ApiValue, Reading, SettingKind, SpokenKind};
 use crate::model::{IndexName, Location};
@@ -57,17 +57,23 @@ impl SpokenKind for Bases {
 pub struct Users;
 
 impl SettingKind for Users {
-    type Written = Vec<String>;
+    type Written = Vec<Placed<String>>;
     type Value = Vec<String>;
     type Given<'a> = &'a [String];
-    const SHAPE: Shape = commas::<Principal>();
+    const SHAPE: Shape = commas::<Grantee>();
 
-    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Vec<String>> {
-        from.bare(name, |user: Principal| user.0)
+    fn read(name: &str, from: &mut Reading<'_, '_>) -> Option<Self::Written> {
+        let users = from.many::<Grantee>(name)?.into_iter();
+        let names = users.map(|user| Placed::at(&user.location, user.value.0));
+        Some(names.collect())
     }
 
-    fn settle(written: Option<&Vec<String>>, default: &str) -> Vec<String> {
-        written.map_or_else(|| vec![default.to_owned()], Clone::clone)
+    fn settle(written: Option<&Self::Written>, default: &str) -> Vec<String> {
+        let names = |written: &Self::Written| {
+            let names = written.iter().map(|user| user.value.clone());
+            names.collect()
+        };
+        written.map_or_else(|| vec![default.to_owned()], names)
     }
 
     fn give(value: &Vec<String>) -> &[String] {
@@ -86,8 +92,8 @@ impl SpokenKind for Users {
         Some(json!(value))
     }
 
-    fn from_api(json: &Json, _: &Location) -> Option<Vec<String>> {
-        Some(strings(json).collect())
+    fn from_api(json: &Json, place: &Location) -> Option<Self::Written> {
+        Some(strings(json).map(|user| Placed::at(place, user)).collect())
     }
 }
 

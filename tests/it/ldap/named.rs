@@ -55,17 +55,39 @@ async fn only_a_trusted_proxy_names_a_user_and_only_if_it_may() {
     let forwarded = ("x-forwarded-for", "192.0.2.7");
     // A password that the proxy has looked at means nothing here.
     let basic = ("authorization", "Basic YW5uYTpzc28=");
-    for (version, headers, status) in [
-        ("1.0", &[anna, forwarded, basic][..], 200),
-        ("1.1", &[("x-remote-user", "bert")], 403),
-        ("1.2", &[("x-remote-user", "root")], 401),
-        ("1.3", &[anna, ("x-remote-user", "bert")], 401),
-        ("1.4", &[("x-remote-user", "anna/x")], 401),
-        ("1.5", &[("x-remote-user", "")], 401),
-        ("1.6", &[], 401),
+    for (version, headers, status, words) in [
+        ("1.0", &[anna, forwarded, basic][..], 200, ""),
+        ("1.1", &[("x-remote-user", "bert")], 403, "no permission"),
+        (
+            "1.2",
+            &[("x-remote-user", "root")],
+            401,
+            "nobody becomes root by X-Remote-User",
+        ),
+        (
+            "1.3",
+            &[anna, ("x-remote-user", "bert")],
+            401,
+            "sends X-Remote-User more than once",
+        ),
+        (
+            "1.4",
+            &[("x-remote-user", "anna/x")],
+            401,
+            "no user can be called what the proxy says",
+        ),
+        (
+            "1.5",
+            &[("x-remote-user", "ROOT")],
+            401,
+            "reads like that of another user",
+        ),
+        ("1.6", &[("x-remote-user", "")], 401, "say who you are"),
+        ("1.7", &[], 401, "say who you are"),
     ] {
         let got = upload(&program, version, headers).await;
         assert_eq!(got.status, status, "{headers:?}: {}", got.text());
+        assert!(got.text().contains(words), "{headers:?}: {}", got.text());
     }
     assert!(program.stop().success());
     let events = events(data.path());

@@ -164,6 +164,50 @@ async fn users_of_the_house_win_and_nobody_becomes_one_of_them() {
     assert_eq!(log_in(&door, "bert", "bert-pw").await.status, 401);
 }
 
+#[tokio::test]
+async fn a_name_in_another_case_is_nobody_whom_the_directory_knows() {
+    let slapd = Slapd::start();
+    let yaml = near(&slapd).replace("':team-a'", "':team-a', ':all', Anna, ROOT");
+    let program = Program::with_policies(&yaml).start();
+    let door = Door::at(program.manage_url());
+    let root = door.by("root", "");
+    let made = root.ask("PUT", "/anna", json!({"password": "local"})).await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    // The directory takes them for its own anna and root, whatever their case.
+    for (user, password) in [
+        ("Anna", "anna-pw"),
+        ("ANNA", "anna-pw"),
+        ("Root", "root-pw"),
+        ("ROOT", "root-pw"),
+    ] {
+        let got = door.by(user, password);
+        let got = got.upload("packages/stable", "acme-tool", "1.0").await;
+        assert_eq!(got.status, 401, "{user}: {}", got.text());
+        let words = "the user or the password is wrong";
+        assert!(got.text().contains(words), "{}", got.text());
+        assert_eq!(log_in(&door, user, password).await.status, 401, "{user}");
+    }
+    let bert = |user: &'static str| {
+        let bert = door.by(user, "bert-pw");
+        async move { bert.upload("packages/stable", "acme-tool", "2.0").await }
+    };
+    // Whoever has no record yet may come as they like, and is somebody else from then on.
+    assert_eq!(log_in(&door, "Bert", "bert-pw").await.status, 200);
+    assert_eq!(bert("bert").await.status, 401);
+    assert_ne!(bert("Bert").await.status, 401);
+}
+
+#[tokio::test]
+async fn guesses_in_every_case_are_guesses_at_one_user() {
+    let slapd = Slapd::start();
+    let program = Program::with_policies(&near(&slapd)).start();
+    let door = Door::at(program.manage_url());
+    for user in ["bert", "Bert", "bErt", "beRt", "berT", "BERT"] {
+        assert_eq!(log_in(&door, user, "guess").await.status, 401, "{user}");
+    }
+    assert_eq!(log_in(&door, "bERT", "bert-pw").await.status, 429);
+}
+
 /// A login from an address of its own, so that no guess makes the next one wait.
 async fn log_in_from(program: &Program, number: usize, user: &str, password: &str) -> Got {
     let url = format!("{}+login", program.manage_url());

@@ -62,7 +62,7 @@ pub(crate) use process::{command, wait};
 pub(crate) use program::{Launch, Program};
 pub(crate) use project::{Listed, Project};
 pub(crate) use s3::S3;
-pub(crate) use slapd::{Slapd, other_certificate};
+pub(crate) use slapd::{SEARCHER, Slapd, other_certificate};
 pub(crate) use soon::soon;
 pub(crate) use tools::{Tool, python};
 pub(crate) use web::{Got, Web};

@@ -93,6 +93,8 @@ pub(crate) struct Slapd {
     root: PathBuf,
     plain: u16,
     encrypted: u16,
+    /// Who may look at entries, as slapd writes it.
+    readers: String,
     server: Mutex<Option<Child>>,
 }
 
@@ -102,6 +104,15 @@ impl Slapd {
     /// # Panics
     /// When slapd cannot be had or does not start, with its words.
     pub(crate) fn start() -> Self {
+        Self::read_by(&format!("by dn.exact={SEARCHER} read by * none"))
+    }
+
+    /// The same, where everybody may look at everything but passwords.
+    pub(crate) fn open() -> Self {
+        Self::read_by("by * read")
+    }
+
+    fn read_by(readers: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("ldap").tempdir().unwrap();
         let root = unpacked_with_needs("slapd").expect("slapd and its libraries are unpacked");
         let port = || {
@@ -111,6 +122,7 @@ impl Slapd {
         let slapd = Self {
             plain: port(),
             encrypted: port(),
+            readers: readers.to_owned(),
             server: Mutex::new(None),
             folder,
             root,
@@ -138,10 +150,11 @@ impl Slapd {
              database mdb\nsuffix {SUFFIX}\nrootdn {ADMIN}\nrootpw {ADMIN_PASSWORD}\n\
              directory {folder}/db\ndbnosync\n\
              access to attrs=userPassword by anonymous auth by * none\n\
-             access to * by dn.exact={SEARCHER} read by * none\n",
+             access to * {readers}\n",
             schemas.concat(),
             modules.display(),
             folder = folder.display(),
+            readers = self.readers,
         );
         fs::write(folder.join("slapd.conf"), configuration).unwrap();
         fs::write(folder.join("people.ldif"), PEOPLE).unwrap();
@@ -214,6 +227,19 @@ impl Slapd {
              group_search: {{ base: 'ou=groups,{SUFFIX}', filter: '(member={{userdn}})', attribute_name: cn, \
              userdn: '{SEARCHER}', password: searcher-pw }}\n  {more}\n"
         )
+    }
+
+    /// The same where users are found by their names, without a search, and groups by this account; none
+    /// are looked for without one.
+    pub(crate) fn template(&self, searcher: Option<&str>) -> String {
+        let groups = searcher.map(|userdn| {
+            format!(
+                "  group_search: {{ base: 'ou=groups,{SUFFIX}', filter: '(member={{userdn}})', attribute_name: cn, \
+                 userdn: '{userdn}', password: searcher-pw }}\n"
+            )
+        });
+        let groups = groups.unwrap_or_default();
+        format!("  user_template: 'uid={{username}},ou=people,{SUFFIX}'\n{groups}  recheck: 1s\n")
     }
 
     /// Puts a user into a group, or takes them out.

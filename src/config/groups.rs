@@ -203,7 +203,7 @@ mod tests {
         insta::assert_snapshot!(said(lists), @r"
         warned: a.yaml:2:28: restrict_modify: nobody is in :ops: no groups are declared, and no directory, declare it in groups
         a.yaml:1:38: acl_upload: nobody is in :taem: no groups are declared, and no directory, declare it in groups
-        a.yaml:1:69: acl_toxresult_upload: nobody is in :far-off: no groups are declared, and no directory, declare it in groups
+        a.yaml:1:70: acl_toxresult_upload: nobody is in :far-off: no groups are declared, and no directory, declare it in groups
         ");
         let good = declared
             .replace(":taem", ":team")

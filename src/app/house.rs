@@ -233,7 +233,10 @@ impl House {
             return Ok(());
         };
         match self.work.block_on(depot.try_out()) {
-            Err(DepotError::Unavailable { .. }) => return Ok(()),
+            Err(error @ DepotError::Unavailable { .. }) => {
+                tracing::error!("{error}; what is on the disk is served meanwhile");
+                return Ok(());
+            }
             tried => tried?,
         }
         match self.work.block_on(self.flows.deposits.compare_records()) {

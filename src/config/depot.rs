@@ -22,7 +22,7 @@ pub(super) const DEPOT: &[YamlKey] = &[
     key("s3", Shape::Table(S3_TABLE), "",
         "the bucket that holds uploaded files: AWS's, or of a server with conditional writes; the data folder is a cache before it"),
     key("grace", one::<Duration>(), "1h",
-        "how old an object has to be before it is removed because no record needs it: longer than any upload takes"),
+        "how old an object has to be before it is removed because no record needs it: longer than any upload takes, and 1s at least"),
     key("collect_every", one::<Duration>(), "10m",
         "how often objects are looked for that no record needs, if there may be any; a look lists the whole bucket"),
 ];
@@ -58,6 +58,9 @@ const REGION_VARIABLES: [&str; 2] = ["AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// The region of servers that have none.
 const REGION: &str = "us-east-1";
+
+/// Shortest grace: with none, objects of uploads under way would be removed.
+const GRACE_MIN: Duration = Duration::from_secs(1);
 
 /// Longest prefix: keys have at most 1024 bytes, and a digest has to fit.
 const PREFIX_MAX: usize = 200;
@@ -187,6 +190,11 @@ impl DepotSources {
     /// The bucket; `None` for files in the data folder.
     pub(super) fn place(self, env: Environment<'_>, notes: &mut Notes) -> Option<BucketPlace> {
         let location = self.s3?;
+        if let Some(grace) = self.grace.filter(|grace| grace.value < GRACE_MIN) {
+            let what = "depot.grace: objects of uploads under way would be removed";
+            let hint = "write 1s at least, and longer than any upload takes, such as 1h";
+            notes.note(Fault::at(&grace.location, what).hint(hint));
+        }
         let Some(bucket) = self.bucket else {
             if !self.is_misread {
                 let fault = Fault::at(&location, "depot without a bucket");
@@ -300,6 +308,10 @@ mod tests {
             (
                 "{ s3: { bucket: wheels, endpoint: 'https://me:hunter2@s3.example' } }",
                 "a.yaml:1:42: depot.s3.endpoint: a URL with more than a server and a path",
+            ),
+            (
+                "{ s3: { bucket: wheels }, grace: 0s }",
+                "depot.grace: objects of uploads under way would be removed, write 1s at least",
             ),
             ("{ folder: /mnt }", "a.yaml:1:8: depot without a bucket"),
         ] {

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::depot::answers::Redirected;
+
 /// The longest words of a server's that are repeated.
 const WORDS_MAX: usize = 400;
 
@@ -42,9 +44,22 @@ pub enum DepotError {
     },
 }
 
-/// What went wrong, as far down as it is told, on one line and not for pages.
+/// What `object_store` says before an answer's status.
+const BEFORE_STATUS: &str = "Server returned non-2xx status code: ";
+
+/// What went wrong, on one line: the causes that none above them repeats, which leaves out the request and
+/// how often it was tried.
 pub(super) fn words(error: &object_store::Error) -> String {
-    let text = all_words(error);
+    let told: Vec<String> = causes(error).map(ToString::to_string).collect();
+    let says_more = |(at, text): (usize, &String)| {
+        let below = told.get(at + 1);
+        below.is_none_or(|below| !text.contains(below.as_str()))
+    };
+    let told = told.iter().enumerate().filter(|one| says_more(*one));
+    let told: Vec<&str> = told
+        .map(|(_, text)| text.strip_prefix(BEFORE_STATUS).unwrap_or(text))
+        .collect();
+    let text = told.join(": ");
     let line: Vec<&str> = text.split_whitespace().collect();
     let mut line = line.join(" ");
     if let Some((end, _)) = line.char_indices().nth(WORDS_MAX) {
@@ -56,19 +71,20 @@ pub(super) fn words(error: &object_store::Error) -> String {
 
 /// Whether a server has said this, anywhere.
 pub(super) fn says(error: &object_store::Error, word: &str) -> bool {
-    all_words(error).contains(word)
+    causes(error).any(|cause| cause.to_string().contains(word))
 }
 
-fn all_words(error: &object_store::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let more = deeper.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = deeper.source();
-    }
-    text
+/// Where a server sends requests on to, if it does.
+pub(super) fn redirected(error: &object_store::Error) -> Option<&Redirected> {
+    causes(error).find_map(|cause| cause.downcast_ref())
+}
+
+fn causes<'a>(
+    error: &'a object_store::Error,
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    let first: &'a (dyn Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| {
+        let cause: &'a (dyn Error + 'static) = *cause;
+        cause.source()
+    })
 }

@@ -44,17 +44,35 @@ impl Health {
         outcome
     }
 
+    /// Notes how the first request went, of which the caller tells.
+    pub(super) fn begins(
+        &self,
+        request: DepotRequest,
+        outcome: Result<(), DepotError>,
+    ) -> Result<(), DepotError> {
+        let result = match &outcome {
+            Ok(()) => DepotResult::Done,
+            Err(_) => DepotResult::Failed,
+        };
+        self.metrics.asked(request, result);
+        self.change(outcome.as_ref().err());
+        outcome
+    }
+
     fn note(&self, error: Option<&DepotError>) {
-        self.metrics.is_reachable(error.is_none());
-        let next = error.map(ToString::to_string);
-        let trouble = self.trouble.lock();
-        let mut trouble = trouble.unwrap_or_else(PoisonError::into_inner);
-        let before = std::mem::replace(&mut *trouble, next.clone());
-        drop(trouble);
-        match (before, next) {
+        match self.change(error) {
             (None, Some(why)) => tracing::error!("{why}; what is on the disk is served meanwhile"),
             (Some(_), None) => tracing::info!("the depot is available again"),
             (None, None) | (Some(_), Some(_)) => {}
         }
+    }
+
+    /// The trouble before and after a request.
+    fn change(&self, error: Option<&DepotError>) -> (Option<String>, Option<String>) {
+        self.metrics.is_reachable(error.is_none());
+        let next = error.map(ToString::to_string);
+        let trouble = self.trouble.lock();
+        let mut trouble = trouble.unwrap_or_else(PoisonError::into_inner);
+        (std::mem::replace(&mut *trouble, next.clone()), next)
     }
 }

@@ -4,6 +4,7 @@
 //! bytes and nothing else, so whoever writes it writes the same; what comes back is compared with its key
 //! by whoever keeps it. Absence is `Ok(None)`; a server that cannot be reached is an error, never absence.
 
+mod answers;
 mod credentials;
 mod error;
 mod health;
@@ -11,7 +12,9 @@ mod key;
 mod objects;
 mod place;
 mod sending;
+mod strangers;
 mod trial;
+mod wire;
 mod withdrawal;
 
 pub use error::DepotError;

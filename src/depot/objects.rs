@@ -15,12 +15,16 @@ use crate::depot::error::{DepotError, says, words};
 use crate::depot::health::Health;
 use crate::depot::key::{DepotKey, PRIVATE};
 use crate::depot::place::client;
+use crate::depot::strangers::Strangers;
 use crate::depot::withdrawal::Withdrawal;
 use crate::model::{BucketPlace, Sha256, Timestamp};
 use crate::telemetry::{DepotMetrics, DepotRequest};
 
 /// The object that says whose the depot is.
 const NOTE: &str = "records.json";
+
+/// Its longest content: it has a hundred bytes.
+const NOTE_BYTES_MAX: u64 = 64 << 10;
 
 /// The code of S3's error for an object that is not there.
 const NO_SUCH_KEY: &str = "NoSuchKey";
@@ -33,6 +37,7 @@ pub struct Depot {
     pub(super) words: String,
     pub(super) health: Health,
     grace: Duration,
+    strangers: Arc<Strangers>,
     /// Whether it was shown that it can hold uploaded bytes.
     pub(super) is_tried: AtomicBool,
 }
@@ -67,24 +72,16 @@ impl Depot {
         grace: Duration,
         metrics: DepotMetrics,
     ) -> Result<Self, DepotError> {
-        let client = client(place)?;
-        Ok(Self::over(Arc::new(client), place, grace, metrics))
-    }
-
-    pub(super) fn over(
-        objects: Arc<dyn ObjectStore>,
-        place: &BucketPlace,
-        grace: Duration,
-        metrics: DepotMetrics,
-    ) -> Self {
-        Self {
-            objects,
+        let strangers = Arc::new(Strangers::default());
+        Ok(Self {
+            objects: Arc::new(client(place, &strangers)?),
             prefix: Path::from(place.prefix.as_str()),
             words: place.words(),
             health: Health::new(metrics),
             grace,
+            strangers,
             is_tried: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Where it is, in words.
@@ -111,7 +108,7 @@ impl Depot {
     /// As of [`Depot::try_out`].
     pub async fn look(&self) -> Result<(), DepotError> {
         if !self.is_tried.load(Ordering::Acquire) {
-            return self.try_out().await;
+            return self.try_again().await;
         }
         self.note().await.map(drop)
     }
@@ -121,7 +118,7 @@ impl Depot {
         if self.is_tried.load(Ordering::Acquire) {
             return Ok(());
         }
-        self.try_out().await
+        self.try_again().await
     }
 
     pub(super) fn failed(&self, doing: &str, error: Error) -> DepotError {
@@ -159,11 +156,7 @@ impl Depot {
         let path = key.path(&self.prefix);
         let got = self.no_such_key(&format!("read {path}"), self.objects.get(&path).await);
         let got = self.health.went(DepotRequest::Get, got)?;
-        Ok(got.map(|got| Withdrawal {
-            size: got.meta.size,
-            key: path.to_string(),
-            pieces: got.into_stream(),
-        }))
+        Ok(got.map(|got| Withdrawal::of(got, &path)))
     }
 
     /// The length of an object; `None` if there is none.
@@ -192,12 +185,14 @@ impl Depot {
         self.health.went(DepotRequest::Remove, removed).map(drop)
     }
 
-    /// Every object with uploaded bytes. What else is in the bucket is passed over.
+    /// Every object with uploaded bytes. What else is there is counted and passed over.
     pub fn list(&self) -> BoxStream<'_, Result<InDepot, DepotError>> {
+        self.strangers.begin();
         let listed = self.objects.list(Some(&self.prefix.clone().join(PRIVATE)));
         let listed = listed.map_err(|error| self.failed("list its objects", error));
         let ours = listed.try_filter_map(async |object| {
             let key = DepotKey::of(&object.location, &self.prefix);
+            self.strangers.seen(u64::from(key.is_none()));
             let modified_at = Timestamp::from_second(object.last_modified.timestamp());
             let size = object.size;
             Ok(key.map(|key| InDepot {
@@ -210,7 +205,16 @@ impl Depot {
             let one = self.health.went(DepotRequest::List, one.map(Some))?;
             Ok(one)
         });
-        noted.try_filter_map(async |one| Ok(one)).boxed()
+        let listed = noted.try_filter_map(async |one| Ok(one));
+        let end = futures_util::stream::once(async {
+            self.strangers.tell(&self.words);
+            None
+        });
+        listed
+            .map(Some)
+            .chain(end)
+            .filter_map(async |one| one)
+            .boxed()
     }
 
     /// Reads a file's object to its end; returns whether there is one.
@@ -268,7 +272,7 @@ impl Depot {
         bytes_max: u64,
     ) -> Result<Option<Bytes>, DepotError> {
         match self.get(DepotKey::Metadata(wheel)).await? {
-            Some(object) if object.size <= bytes_max => Ok(Some(whole(object).await?)),
+            Some(object) if object.size <= bytes_max => object.whole(bytes_max).await.map(Some),
             Some(_) | None => Ok(None),
         }
     }
@@ -282,9 +286,8 @@ impl Depot {
         let got = self.no_such_key(&format!("read {path}"), self.objects.get(&path).await);
         let got = self.health.went(DepotRequest::Get, got)?;
         let Some(got) = got else { return Ok(None) };
-        let read = got.bytes().await;
-        read.map(Some)
-            .map_err(|error| self.failed(&format!("read {path}"), error))
+        let read = Withdrawal::of(got, &path).whole(NOTE_BYTES_MAX).await;
+        self.health.went(DepotRequest::Get, read.map(Some))
     }
 
     /// Notes the records that the objects belong to.
@@ -301,13 +304,4 @@ impl Depot {
         let put = put.map_err(|error| self.failed(&format!("keep {path}"), error));
         self.health.went(DepotRequest::Put, put.map(Some)).map(drop)
     }
-}
-
-/// All bytes of a small object.
-async fn whole(mut object: Withdrawal) -> Result<Bytes, DepotError> {
-    let mut bytes = bytes::BytesMut::new();
-    while let Some(piece) = object.next().await? {
-        bytes.extend_from_slice(&piece);
-    }
-    Ok(bytes.freeze())
 }

@@ -9,13 +9,15 @@ use object_store::{BackoffConfig, ClientOptions, RetryConfig};
 
 use crate::depot::credentials::CredentialsFile;
 use crate::depot::error::{DepotError, words};
+use crate::depot::strangers::Strangers;
+use crate::depot::wire::Connector;
 use crate::model::{BucketCredentials, BucketPlace};
 
 /// Time until a connection has to be there: within a region it takes milliseconds.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// Longest silence of a server: as long as a part of 8 MiB takes at one megabit per second.
-const SILENCE_MAX: Duration = Duration::from_secs(60);
+pub(super) const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// How often a request is repeated that failed: often enough for a server that is replaced, and over
 /// before the client that waits gives up.
@@ -25,18 +27,20 @@ const RETRIES: usize = 3;
 const RETRY_WITHIN: Duration = Duration::from_secs(5);
 
 /// The client of the bucket at a place. No request is sent yet.
-pub(super) fn client(place: &BucketPlace) -> Result<AmazonS3, DepotError> {
+pub(super) fn client(
+    place: &BucketPlace,
+    strangers: &Arc<Strangers>,
+) -> Result<AmazonS3, DepotError> {
     // Fails only if a provider is already installed, which is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let is_plain = place
         .endpoint
         .as_ref()
         .is_some_and(|url| url.scheme() == "http");
-    let options = ClientOptions::new()
-        .with_timeout_disabled()
-        .with_connect_timeout(CONNECT_WITHIN)
-        .with_read_timeout(SILENCE_MAX)
-        .with_allow_http(is_plain);
+    let options = ClientOptions::new().with_allow_http(is_plain);
+    let connector = Connector {
+        strangers: Arc::clone(strangers),
+    };
     let retry = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(50),
@@ -53,6 +57,7 @@ pub(super) fn client(place: &BucketPlace) -> Result<AmazonS3, DepotError> {
         .with_disable_bulk_delete(true)
         .with_retry(retry)
         .with_client_options(options)
+        .with_http_connector(connector)
         // AWS wants the bucket in the host's name; whoever has a server of their own seldom has its names.
         .with_virtual_hosted_style_request(place.endpoint.is_none());
     if let Some(endpoint) = &place.endpoint {

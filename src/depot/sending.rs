@@ -61,8 +61,8 @@ impl Source {
 }
 
 impl Depot {
-    /// Keeps a file under its digest, unless it is there. When this returns, the server has said that it has
-    /// it.
+    /// Keeps a file under its digest, unless it is there: what is there is read to its end, and replaced if
+    /// it is wrong. When this returns, the server has said that it has it.
     ///
     /// # Errors
     /// `Source` if the file here is not what its digest says; `Unavailable` when the depot fails.
@@ -83,32 +83,14 @@ impl Depot {
         Ok(put.unwrap_or(Deposited::Present))
     }
 
-    /// The same for a file of which what is there is in doubt: it is read, and replaced if it is wrong.
-    ///
-    /// # Errors
-    /// As of [`Depot::put_file`].
-    pub async fn put_file_again(
-        &self,
-        digest: Sha256,
-        file: File,
-        length: u64,
-    ) -> Result<Deposited, DepotError> {
-        match self.verify(digest).await {
-            Err(DepotError::Wrong { .. }) => self.remove(DepotKey::File(digest)).await?,
-            looked => drop(looked?),
-        }
-        self.put_file(digest, file, length).await
-    }
-
     async fn put_source(&self, source: &Source) -> Result<Deposited, DepotError> {
-        let key = DepotKey::File(source.digest);
         if source.length > PART_BYTES {
-            if self.length(&key).await? == Some(source.length) {
-                return Ok(Deposited::Present);
-            }
-            return self.put_parts(source).await;
+            return match self.has_right(source.digest).await? {
+                true => Ok(Deposited::Present),
+                false => self.put_parts(source).await,
+            };
         }
-        let path = key.path(&self.prefix);
+        let path = DepotKey::File(source.digest).path(&self.prefix);
         let content = source.piece(0, source.length).await?;
         source.is_right(Sha256::of(&content))?;
         let create = PutMode::Create.into();
@@ -118,13 +100,25 @@ impl Depot {
             Err(Error::AlreadyExists { .. }) => {}
             Err(error) => return Err(self.failed(&format!("keep {path}"), error)),
         }
-        if self.length(&key).await? == Some(source.length) {
+        if self.has_right(source.digest).await? {
             return Ok(Deposited::Present);
         }
-        tracing::error!("the object {path} in the depot has another length, and is replaced");
         let put = self.objects.put(&path, content.into()).await;
         put.map_err(|error| self.failed(&format!("keep {path}"), error))?;
         Ok(Deposited::Created)
+    }
+
+    /// Whether what is there, if anything, is what its digest says: a length says nothing of that.
+    async fn has_right(&self, digest: Sha256) -> Result<bool, DepotError> {
+        match self.verify(digest).await {
+            Err(DepotError::Wrong { key, .. }) => {
+                tracing::warn!(
+                    "the object {key} in the depot is replaced by the same file sent again"
+                );
+                Ok(false)
+            }
+            looked => looked,
+        }
     }
 
     /// Until the last request nothing is there; a file that turns out to be damaged here is given up.

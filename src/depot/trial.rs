@@ -2,25 +2,40 @@
 //! write over what is there if it is asked not to (`If-None-Match: *`, RFC 9110 §13.1.2). A server that
 //! passes over the condition would let a damaged copy replace a whole one.
 
+use std::sync::atomic::Ordering;
+
 use object_store::{Error, ObjectStoreExt as _, PutMode};
 
-use crate::depot::error::{DepotError, says, words};
+use crate::depot::error::{DepotError, redirected, says, words};
 use crate::depot::objects::Depot;
+use crate::depot::withdrawal::Withdrawal;
 use crate::telemetry::DepotRequest;
 
 const FIRST: &[u8] = b"cheesecloth was here";
 const SECOND: &[u8] = b"cheesecloth came again";
 
+/// Longer than either.
+const TRIAL_BYTES_MAX: u64 = 64;
+
 impl Depot {
-    /// Tries it out with an object of its own, which is removed again.
+    /// Tries it out with an object of its own, which is removed again. The caller says what is wrong.
     ///
     /// # Errors
     /// `Unavailable` when it cannot be reached, `Unfit` when it can and is no place for uploaded bytes.
     pub async fn try_out(&self) -> Result<(), DepotError> {
-        let tried = self.trial().await.map(Some);
-        self.health.went(DepotRequest::Trial, tried)?;
-        self.is_tried
-            .store(true, std::sync::atomic::Ordering::Release);
+        let tried = self.tried().await;
+        self.health.begins(DepotRequest::Trial, tried)
+    }
+
+    /// The same while the gateway runs: what is wrong is logged when that changes.
+    pub(super) async fn try_again(&self) -> Result<(), DepotError> {
+        let tried = self.tried().await.map(Some);
+        self.health.went(DepotRequest::Trial, tried).map(drop)
+    }
+
+    async fn tried(&self) -> Result<(), DepotError> {
+        self.trial().await?;
+        self.is_tried.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -35,11 +50,11 @@ impl Depot {
         let again = self.objects.put_opts(&path, SECOND.into(), create()).await;
         let there = self.objects.get(&path).await;
         let there = match there {
-            Ok(there) => there.bytes().await,
+            Ok(there) => Ok(Withdrawal::of(there, &path).whole(TRIAL_BYTES_MAX).await),
             Err(error) => Err(error),
         };
         let removed = self.objects.delete(&path).await;
-        let there = there.map_err(|error| self.refused(error))?;
+        let there = there.map_err(|error| self.refused(error))??;
         match again {
             Err(Error::AlreadyExists { .. }) if there == FIRST => {}
             Err(error @ Error::Generic { .. }) if !is_not_implemented(&error) => {
@@ -74,7 +89,11 @@ impl Depot {
                 );
                 self.unfit(why)
             }
-            error => self.failed("try it out", error),
+            // What lasts is a fault in the configuration.
+            error => match redirected(&error).filter(|to| to.is_lasting()) {
+                Some(_) => self.unfit(words(&error)),
+                None => self.failed("try it out", error),
+            },
         }
     }
 

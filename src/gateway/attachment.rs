@@ -206,10 +206,8 @@ impl Attachments {
             size: Some(file.facts.size),
         };
         let key = Key::PrivateFile(file.facts.sha256);
-        let content = self.held.held_file(&key, about).await?.ok_or_else(|| {
-            let message = format!("the bytes of {name} are missing from the store");
-            Error::new(ErrorKind::Internal, message)
-        })?;
+        let content = self.held.held_file(&key, about).await?;
+        let content = content.ok_or_else(|| self.core.lost_upload(name))?;
         let is_zip = name.ends_with(DOC_ZIP);
         let claims = Claims {
             is_stated: false,

@@ -11,10 +11,10 @@ use crate::gateway::attachment::Attachments;
 use crate::gateway::content::{
     Content, claims_of, content_reply, unchanged_reply, whole_head, whole_reply,
 };
-use crate::gateway::decide::{Tickets, no_such_file};
+use crate::gateway::decide::Tickets;
 use crate::gateway::external::{external_place, sent_there};
 use crate::gateway::fill::{Fills, is_as_long};
-use crate::gateway::held::{About, HeldFiles};
+use crate::gateway::held::{About, HeldFiles, missing_upload};
 use crate::gateway::inquiry::Inquiries;
 use crate::gateway::provenance::Provenances;
 use crate::gateway::sidecar::Sidecars;
@@ -203,7 +203,9 @@ impl Files {
                 return Ok((content, CacheResult::Hit));
             }
             if grant.is_private {
-                return Err(self.missing(grant).await?);
+                self.core
+                    .looked_into_store(CacheKind::File, CacheResult::Miss);
+                return Err(missing_upload(&self.core, grant.file.item()).await?);
             }
             let filled = self.fills.fill(cx, grant, looks > 1).await.transpose();
             let Some(filled) = filled else { continue };
@@ -217,20 +219,6 @@ impl Files {
         Err(Error::busy(format_args!(
             "{name} comes and goes; try again"
         )))
-    }
-
-    /// Why there are no bytes of a file that was uploaded.
-    async fn missing(&self, grant: &Grant) -> Flow<Error> {
-        let (core, file) = (&self.core, grant.file.item());
-        core.looked_into_store(CacheKind::File, CacheResult::Miss);
-        // Its record may have been removed since the decision, and then its bytes.
-        if let Some(sha256) = file.hashes.sha256()
-            && !core.is_needed(&sha256).await?
-        {
-            return Ok(no_such_file());
-        }
-        let message = format!("the bytes of {} are missing from the store", file.filename);
-        Ok(Error::new(ErrorKind::Internal, message))
     }
 
     /// The same, if they are here.

@@ -14,6 +14,7 @@ use tokio::task::spawn_blocking;
 
 use crate::exchange::{Core, Error, ErrorKind};
 use crate::gateway::content::Content;
+use crate::gateway::decide::no_such_file;
 use crate::gateway::small::{Small, SmallFiles};
 use crate::model::File;
 use crate::store::{Growing, Key, Readable, Standing, StoreError, StoredFile};
@@ -323,6 +324,20 @@ impl HeldFiles {
         self.core.metrics.damaged(Damage::Mirror);
         Ok(Held::Absent)
     }
+}
+
+/// Why there are no bytes of a file that was uploaded, for whoever asks for it or for its metadata.
+///
+/// # Errors
+/// When the records fail.
+pub async fn missing_upload(core: &Core, file: &File) -> Result<Error, Error> {
+    // Its record may have been removed since the decision, and then its bytes.
+    if let Some(sha256) = file.hashes.sha256()
+        && !core.is_needed(&sha256).await?
+    {
+        return Ok(no_such_file());
+    }
+    Ok(core.lost_upload(&file.filename))
 }
 
 /// A damaged file of a mirror counts as absent; of a private one nobody has another.

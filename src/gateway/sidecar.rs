@@ -16,6 +16,7 @@ use crate::cache::{Flight, FlightError, Flights, Weighed};
 use crate::exchange::{CacheResult, Context, Core, Error, Flow, later, upstream_error};
 use crate::gateway::content::Content;
 use crate::gateway::fill::Wholes;
+use crate::gateway::held::missing_upload;
 use crate::gateway::learn::{Fact, Learning};
 use crate::gateway::small::{Small, SmallFiles};
 use crate::gateway::tickets::Grant;
@@ -279,6 +280,9 @@ impl Sidecars {
         grant: &Grant,
     ) -> Result<Bytes, Missing> {
         let file = grant.file.item();
+        if grant.is_private {
+            return Err(missing_upload(&self.core, file).await?.into());
+        }
         let upstream = cx.generation.upstreams.get(&grant.owner);
         let url = file.url.as_deref().and_then(|url| Url::parse(url).ok());
         let (Some(upstream), Some(url)) = (upstream, url) else {

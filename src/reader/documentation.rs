@@ -9,7 +9,7 @@ use http::StatusCode;
 use crate::catalog::unknown_index;
 use crate::db::{FileRecord, FileRole};
 use crate::devpi::DevpiWords;
-use crate::exchange::{Error, ErrorKind, Record, Reply, Trouble, records_failed};
+use crate::exchange::{Error, Record, Reply, Trouble, records_failed};
 use crate::model::{IndexName, ProjectName, Version};
 use crate::protocol::{
     ArchiveBounds, Around, PublicRoute, ZipFault, constant_headers, find_in_zip,
@@ -115,10 +115,7 @@ pub async fn documentation(
         return Err(Trouble::Refused(Box::new(denial)));
     }
     let name = &found.facts.filename;
-    let missing = || {
-        let words = format!("the bytes of {name} are missing from the store");
-        Error::new(ErrorKind::Internal, words)
-    };
+    let missing = || look.flows.core.lost_upload(name);
     let stored = attachments.open(&found).await?.ok_or_else(missing)?;
     let wanted = match asked.path {
         "" => FIRST_PAGE.to_owned(),

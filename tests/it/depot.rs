@@ -3,8 +3,10 @@
 
 mod collecting;
 mod day;
+mod hostile;
 mod killed;
 mod laws;
+mod lost;
 mod moved;
 mod outage;
 mod refused;

@@ -31,6 +31,19 @@ pub fn depot_failed(doing: &str, error: DepotError) -> Error {
 }
 
 impl Core {
+    /// Why a file that was uploaded cannot be had, and what helps.
+    pub fn lost_upload(&self, name: &dyn std::fmt::Display) -> Error {
+        let place = match self.depot {
+            Some(_) => "depot",
+            None => "store",
+        };
+        let message = format!(
+            "the bytes of {name}, which was uploaded here, are missing from the {place}; upload the same \
+             file again, or restore it from a backup"
+        );
+        Error::new(ErrorKind::Internal, message)
+    }
+
     /// Has private bytes in the depot before a record names them; the caller holds their digest. Without a
     /// depot they are where they belong already.
     ///
@@ -81,10 +94,7 @@ impl Core {
         };
         let file = stored.file().try_clone();
         let file = file.map_err(|error| Error::internal(DOING, error))?;
-        let put = match is_doubted {
-            true => depot.put_file_again(digest, file, stored.len()).await,
-            false => depot.put_file(digest, file, stored.len()).await,
-        };
+        let put = depot.put_file(digest, file, stored.len()).await;
         put.map_err(failed)?;
         self.is_deposited(Key::PrivateFile(digest)).await
     }

@@ -14,7 +14,7 @@ limits: { collect_after: 100ms }
 
 fn hasty(s3: &S3, prefix: &str) -> String {
     let place = s3.place(prefix);
-    format!("depot: {{ s3: {place}, grace: 0s, collect_every: 10ms }}\n{HASTY}")
+    format!("depot: {{ s3: {place}, grace: 1s, collect_every: 10ms }}\n{HASTY}")
 }
 
 fn delete(gateway: &Program, version: &str) -> u16 {
@@ -38,6 +38,25 @@ fn what_is_deleted_leaves_the_bucket_and_what_stays_stays() {
     let wheel = Wheel::new("hello-pkg", "2.0");
     assert_eq!(download(&gateway, &wheel).bytes, wheel.build());
     assert!(s3.objects().contains_key("gone/p/notes.txt"));
+}
+
+#[test]
+fn objects_of_others_are_told_and_do_not_keep_the_rest_from_being_collected() {
+    let s3 = S3::start();
+    let yaml = hasty(&s3, "foreign");
+    let data = tempfile::tempdir().unwrap();
+    let gateway = gateway(&yaml, data.path()).start();
+    assert_eq!(upload(&gateway, "1.0").status, 200);
+    // No path of the client's has an empty segment, or a line's end.
+    let foreign = ["foreign/p/00//x", "foreign/p/ab/a%0Ab", "foreign/p/ff/"];
+    for key in foreign {
+        s3.put(key, b"not ours");
+    }
+    assert_eq!(delete(&gateway, "1.0"), 200);
+    wait_until("what was deleted is gone", || s3.deposited().len() == 3);
+    let left = s3.objects();
+    assert!(left.contains_key("foreign/p/ab/a\nb"), "{left:?}");
+    gateway.wait_until_it_says("3 objects below p/ that no gateway has put there");
 }
 
 #[test]

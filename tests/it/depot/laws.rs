@@ -101,17 +101,28 @@ async fn what_is_not_what_its_key_says_is_found_and_replaced() {
     put(&sent).await.unwrap();
     let key = s3.deposited().pop().unwrap();
     assert_eq!(key, format!("laws/p/{}/{digest}", &digest.to_hex()[..2]));
-    // A strange length is seen in passing, another content by whoever doubts.
-    s3.put(&key, b"half");
+    // Of the same length or another, as a whole or in parts.
+    for damaged in [b"whale".to_vec(), b"half".to_vec()] {
+        s3.put(&key, &damaged);
+        let told = depot.verify(digest).await.unwrap_err();
+        assert!(matches!(told, DepotError::Wrong { .. }), "{told}");
+        assert_eq!(put(&sent).await.unwrap(), Deposited::Created);
+        assert_eq!(content(&depot, digest).await.unwrap(), b"wheel");
+    }
+    assert_eq!(put(&sent).await.unwrap(), Deposited::Present);
+    let mut large = vec![7; (20 << 20) + 1];
+    let (digest, sent, length) = file(&large);
+    let put = |file: &File| depot.put_file(digest, file.try_clone().unwrap(), length);
+    put(&sent).await.unwrap();
+    large[9] ^= 1;
+    s3.put(
+        &format!("laws/p/{}/{digest}", &digest.to_hex()[..2]),
+        &large,
+    );
     assert_eq!(put(&sent).await.unwrap(), Deposited::Created);
-    s3.put(&key, b"whale");
-    let told = depot.verify(digest).await.unwrap_err();
-    assert!(matches!(told, DepotError::Wrong { .. }), "{told}");
-    let again = depot.put_file_again(digest, sent.try_clone().unwrap(), length);
-    assert_eq!(again.await.unwrap(), Deposited::Created);
-    assert_eq!(content(&depot, digest).await.unwrap(), b"wheel");
-    let again = depot.put_file_again(digest, sent, length);
-    assert_eq!(again.await.unwrap(), Deposited::Present);
+    assert!(depot.verify(digest).await.unwrap());
+    assert_eq!(put(&sent).await.unwrap(), Deposited::Present);
+    depot.remove(DepotKey::File(digest)).await.unwrap();
     for strange in ["laws/p/readme", "laws/p/00/not-a-digest", "others/p/x"] {
         s3.put(strange, b"x");
     }

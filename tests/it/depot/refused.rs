@@ -67,6 +67,20 @@ fn a_server_without_conditional_writes_is_refused_at_the_start_and_by_doctor() {
         said.contains("bucket nowhere at http://127.0.0.1"),
         "{said}"
     );
+    // Said once, on one line, and without what was sent and how often.
+    let lines: Vec<_> = said
+        .lines()
+        .filter(|line| line.contains("no such bucket"))
+        .collect();
+    assert_eq!(lines.len(), 1, "{said}");
+    assert!(
+        lines[0].contains("make it, or name another (404 Not Found: NoSuchBucket"),
+        "{said}"
+    );
+    assert!(
+        !lines[0].contains("retry_timeout") && !lines[0].contains("<?xml"),
+        "{said}"
+    );
     assert!(blind.objects().is_empty());
     for (yaml, finding) in [
         (blind.yaml("x", INDEXES), Some("If-None-Match")),

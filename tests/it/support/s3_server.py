@@ -30,6 +30,8 @@ def side_door(environ, start, name):
     if environ["REQUEST_METHOD"] == "PUT":
         length = int(environ.get("CONTENT_LENGTH") or 0)
         backend.put_object(BUCKET, name, environ["wsgi.input"].read(length))
+    if environ["REQUEST_METHOD"] == "DELETE":
+        backend.delete_object(BUCKET, name)
     listing = {name: one.size for name, one in list(objects.items())}
     return answer(start, "200 OK", json.dumps(listing).encode())
 

@@ -79,9 +79,7 @@ pub(super) fn redirected(error: &object_store::Error) -> Option<&Redirected> {
     causes(error).find_map(|cause| cause.downcast_ref())
 }
 
-fn causes<'a>(
-    error: &'a object_store::Error,
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+fn causes<'a>(error: &'a object_store::Error) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
     let first: &'a (dyn Error + 'static) = error;
     std::iter::successors(Some(first), |cause| {
         let cause: &'a (dyn Error + 'static) = *cause;

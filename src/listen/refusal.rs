@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::exchange::{Body, Record, Reply, reply_head};
 use crate::protocol::{Audience, Problem, devpi_message, reason_phrase};
-use crate::reader::{FAULT_CONTENT_TYPE, search_fault};
+use crate::reader::{FAULT_CONTENT_TYPE, search_fault, too_large_fault};
 
 /// Without it devpi-client warns instead of showing the message (docs/protocol/devpi.md §1).
 const API_VERSION: HeaderName = HeaderName::from_static("x-devpi-api-version");
@@ -66,7 +66,18 @@ pub(super) fn is_form(headers: &HeaderMap) -> bool {
 pub(super) fn search(headers: &HeaderMap, is_tls: bool) -> Reply {
     let scheme = if is_tls { "https" } else { "http" };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let fault = search_fault(&format!("{scheme}://{}", host.unwrap_or("localhost")));
+    fault(search_fault(&format!(
+        "{scheme}://{}",
+        host.unwrap_or("localhost")
+    )))
+}
+
+/// The answer to a question of `pip search` that is longer than so many bytes.
+pub(super) fn large_search(bytes_max: usize) -> Reply {
+    fault(too_large_fault(bytes_max))
+}
+
+fn fault(fault: Bytes) -> Reply {
     let head = reply_head(FAULT_CONTENT_TYPE, fault.len(), "no-store");
     reply(StatusCode::OK, fault, head)
 }

@@ -6,7 +6,7 @@ use http::{HeaderMap, Method};
 
 use crate::exchange::{Reply, inside_path};
 use crate::listen::handler::{DoorRequest, RequestHandler};
-use crate::listen::incoming::{Incoming, drain};
+use crate::listen::incoming::{Incoming, IncomingError, drain};
 use crate::listen::refusal;
 use crate::protocol::ManageRoute;
 use crate::reader::Reader;
@@ -54,8 +54,11 @@ impl RequestHandler for SearchDoor {
                 let asked = (&index, request.arrival.is_manage);
                 self.reader.pip_search(asked, &body).await
             }
-            Err(_) => {
+            Err(IncomingError::Long) => {
                 drain(&mut body, self.body_max, super::osv::DRAIN_FOR).await;
+                refusal::large_search(self.body_max)
+            }
+            Err(IncomingError::Broken(_) | IncomingError::Slow) => {
                 refusal::search(&head.headers, is_tls)
             }
         }

@@ -19,6 +19,7 @@ mod limits;
 mod location;
 mod login;
 mod mirror_place;
+mod one_line;
 mod operation;
 mod part;
 mod pep440;
@@ -53,6 +54,7 @@ pub use limits::{
 pub use location::{Fault, Faults, Location, suggest};
 pub use login::{Login, Secret};
 pub use mirror_place::{MirrorPlace, MirrorPlaces, is_localhost};
+pub use one_line::one_line;
 pub use operation::OperationClass;
 pub use part::AskedPart;
 pub use project::ProjectName;

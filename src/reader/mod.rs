@@ -12,7 +12,7 @@ mod replay;
 mod routes;
 mod web;
 
-pub use api::{Asker, FAULT_CONTENT_TYPE, api_reply, search_fault};
+pub use api::{Asker, FAULT_CONTENT_TYPE, api_reply, search_fault, too_large_fault};
 pub use explain::{Explanation, Question, explain_verdicts};
 pub use looked_at::sign;
 pub use osv::{OsvError, OsvQuestion};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::Version;
+use crate::model::{Version, one_line};
 use crate::protocol::ReleaseMetadata;
 use crate::search::rank::WordField;
 
@@ -62,7 +62,9 @@ impl ReleaseAbout {
     /// Reads what was kept; damaged facts count as none.
     #[must_use]
     pub fn from_stored(bytes: &[u8]) -> Option<Self> {
-        serde_json::from_slice(bytes).ok()
+        let mut about: Self = serde_json::from_slice(bytes).ok()?;
+        about.summary = one_line(&about.summary);
+        Some(about)
     }
 
     /// The form in which it is kept.
@@ -99,13 +101,6 @@ pub fn rank(version: &str) -> (bool, Version) {
     (!version.is_legacy() && !version.is_prerelease(), version)
 }
 
-/// Without line ends and other controls, which no list shows.
-fn one_line(text: &str) -> String {
-    let words = text.split(|one: char| one.is_whitespace() || one.is_control());
-    let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
-    words.join(" ")
-}
-
 fn cut(text: &str, bytes_max: usize) -> &str {
     &text[..text.floor_char_boundary(bytes_max)]
 }
@@ -132,6 +127,12 @@ mod tests {
         assert_eq!(texts[1..], told);
         assert_eq!(ReleaseAbout::from_stored(&about.to_stored()), Some(about));
         assert_eq!(ReleaseAbout::from_stored(b"{"), None);
+        // As an earlier version may have kept it.
+        let odd = "{\"version\": \"1.0\", \"summary\": \"a\u{202e}b\"}";
+        assert_eq!(
+            ReleaseAbout::from_stored(odd.as_bytes()).unwrap().summary,
+            "ab"
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The catalogue as it stands at one time, and the one in force.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +16,22 @@ use crate::search::rank::ProjectOrigin;
 use crate::search::shelf::{Shelf, ShelfEntry};
 use crate::search::typos::Typos;
 use crate::telemetry::{HeldPermits, Permits, WaitMeter};
+
+/// Most releases that are asked about in one search whether they may be told and may not: each takes a look at
+/// the rules. What is left then is found by its name only.
+const CHECKS_MAX: usize = 2_000;
+
+/// Whether what a release says may be told, by its project's name.
+pub type MayTell<'a> = &'a dyn Fn(&str, Holding<'_>) -> bool;
+
+/// A name, and why it may be found; the greatest is the next. What needs no release's words comes first.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate<'a> {
+    score: u32,
+    name: Reverse<&'a str>,
+    /// The shelf and the entry whose words it takes.
+    told_by: Reverse<Option<(usize, u32)>>,
+}
 
 /// What everybody searches, and where flows note what is new.
 #[derive(Debug)]
@@ -39,6 +55,8 @@ pub struct Edition {
     pub(super) recent: Arc<Shelf>,
     /// Entries of the base that are gone, or stand in `recent`.
     pub(super) outdated: Arc<HashSet<u32>>,
+    /// The mirrors whose list is not held.
+    pub(super) unlisted: Vec<u16>,
     /// Whether it was gathered to the end.
     pub is_whole: bool,
     /// Whether something was left out for lack of room.
@@ -99,17 +117,17 @@ impl Catalogue {
         self.permits.try_take_many(self.permits.size()).unwrap()
     }
 
-    /// The names that fit best, at most so many, the best first; of those that indexes in the scope have.
-    #[must_use]
-    pub fn search(
+    /// The names that fit best, at most so many, the best first; of those that indexes in the scope have. What
+    /// a release says counts if `may_tell` lets it, which is asked as late as it can be.
+    pub fn search<'a>(
         &self,
-        edition: &Edition,
+        edition: &'a Edition,
         query: &SearchQuery,
-        scope: &SearchScope,
-        most: usize,
-    ) -> Vec<ProjectName> {
+        scope: (&SearchScope, usize),
+        may_tell: MayTell<'a>,
+    ) -> impl Iterator<Item = ProjectName> + 'a {
         self.is_wanted.store(true, Ordering::Relaxed);
-        edition.search(query, scope, &self.typos, most)
+        edition.search(query, scope, &self.typos, may_tell)
     }
 
     /// Whether somebody has searched since the last call.
@@ -141,6 +159,12 @@ impl Edition {
         SearchScope(self.indexes.iter().map(is_wanted).collect())
     }
 
+    /// Whether the list of each mirror in the scope is held.
+    #[must_use]
+    pub fn has_lists(&self, scope: &SearchScope) -> bool {
+        !self.unlisted.iter().any(|index| scope.has(*index))
+    }
+
     /// How many names upstreams list, and how many projects indexes have themselves or asked for.
     #[must_use]
     pub fn size(&self) -> (usize, usize) {
@@ -154,13 +178,55 @@ impl Edition {
         self.lists.bytes() + self.base.bytes() + self.recent.bytes()
     }
 
-    fn search(
-        &self,
+    fn search<'a>(
+        &'a self,
         query: &SearchQuery,
-        scope: &SearchScope,
+        (scope, most): (&SearchScope, usize),
         typos: &Typos,
-        most: usize,
-    ) -> Vec<ProjectName> {
+        may_tell: MayTell<'a>,
+    ) -> impl Iterator<Item = ProjectName> + 'a {
+        let mut candidates = Vec::new();
+        for query in query.alternatives() {
+            self.gather(&query, (scope, most), typos, &mut candidates);
+        }
+        let (mut candidates, mut seen) = (BinaryHeap::from(candidates), HashSet::new());
+        let mut checks_left = CHECKS_MAX;
+        let next = std::iter::from_fn(move || {
+            loop {
+                let Candidate {
+                    name: Reverse(name),
+                    told_by: Reverse(told_by),
+                    ..
+                } = candidates.pop()?;
+                if seen.contains(name) {
+                    continue;
+                }
+                if let Some((shelf, number)) = told_by {
+                    let shelf = [&self.base, &self.recent][shelf];
+                    let entry = &shelf.entries[number as usize];
+                    let holding = self.holding(entry.index, entry.origin, shelf.texts(entry));
+                    if checks_left == 0 || !may_tell(name, holding) {
+                        checks_left = checks_left.saturating_sub(1);
+                        continue;
+                    }
+                }
+                seen.insert(name);
+                if let Ok(name) = ProjectName::parse(name) {
+                    return Some(name);
+                }
+            }
+        });
+        next.take(most)
+    }
+
+    /// Adds what fits one query.
+    fn gather<'a>(
+        &'a self,
+        query: &SearchQuery,
+        (scope, most): (&SearchScope, usize),
+        typos: &Typos,
+        candidates: &mut Vec<Candidate<'a>>,
+    ) {
         let in_base = |number: u32, entry: &ShelfEntry| {
             scope.has(entry.index) && !self.outdated.contains(&number)
         };
@@ -168,28 +234,22 @@ impl Edition {
         let recent = self
             .recent
             .find(query, typos, &|_, entry| scope.has(entry.index));
+        for (shelf, claims) in [(0, base), (1, recent)] {
+            let names = [&self.base.names, &self.recent.names][shelf];
+            candidates.extend(claims.into_iter().map(|claim| Candidate {
+                score: claim.score,
+                name: Reverse(names.name(claim.name)),
+                told_by: Reverse(claim.told_by.map(|number| (shelf, number))),
+            }));
+        }
         let shown = self.lists.shown(|index| scope.has(index));
         let listed = self.lists.names.find(query, typos, &|name| shown.has(name));
-        // The best of all are among the best of each.
-        let mut best: BTreeMap<&str, u32> = BTreeMap::new();
-        let tables = [
-            (&self.base.names, base),
-            (&self.recent.names, recent),
-            (&self.lists.names, listed),
-        ];
-        for (names, found) in tables {
-            for (number, score) in best_of(found, most) {
-                let known = best.entry(names.name(number)).or_default();
-                *known = score.max(*known);
-            }
-        }
-        let mut ranked: Vec<(&str, u32)> = best.into_iter().collect();
-        // Stable, so names of one score stay sorted.
-        ranked.sort_by_key(|(_, score)| Reverse(*score));
-        let names = ranked.into_iter().take(most);
-        names
-            .filter_map(|(name, _)| ProjectName::parse(name).ok())
-            .collect()
+        let listed = best_of(listed, most).into_iter();
+        candidates.extend(listed.map(|(name, score)| Candidate {
+            score,
+            name: Reverse(self.lists.names.name(name)),
+            told_by: Reverse(None),
+        }));
     }
 
     /// What indexes in the scope have of a project, in the order of their names; those that only list it, too.

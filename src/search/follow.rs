@@ -53,6 +53,8 @@ pub struct CatalogueKeeper {
     names: Vec<IndexName>,
     as_of: Option<Serial>,
     lists: Arc<ListedNames>,
+    /// The mirrors whose list is not held.
+    unlisted: Vec<u16>,
     base: Arc<Shelf>,
     is_base_full: bool,
     recent: BTreeMap<Place, Turned>,
@@ -70,6 +72,7 @@ impl CatalogueKeeper {
             names: Vec::new(),
             as_of: None,
             lists: Arc::default(),
+            unlisted: Vec::new(),
             base: Arc::default(),
             is_base_full: false,
             recent: BTreeMap::new(),
@@ -230,9 +233,15 @@ impl CatalogueKeeper {
     async fn read_lists(&mut self) {
         let (store, mirrors) = (Arc::clone(&self.store), self.numbered(true));
         let bytes_max = self.catalogue.bytes_max / 2;
-        let read = move || ListedNames::join(&gather::lists(&store, &mirrors), bytes_max);
-        if let Ok(lists) = spawn_blocking(read).await {
-            self.lists = Arc::new(lists);
+        let read = move || {
+            let lists = gather::lists(&store, &mirrors);
+            let is_unlisted = |number: &u16| !lists.iter().any(|(listed, _)| listed == number);
+            let numbers = mirrors.iter().map(|(number, _)| *number);
+            let unlisted = numbers.filter(is_unlisted).collect();
+            (ListedNames::join(&lists, bytes_max), unlisted)
+        };
+        if let Ok((lists, unlisted)) = spawn_blocking(read).await {
+            (self.lists, self.unlisted) = (Arc::new(lists), unlisted);
         }
     }
 
@@ -253,6 +262,7 @@ impl CatalogueKeeper {
             base: Arc::clone(&self.base),
             recent: Arc::new(recent),
             outdated: Arc::new(outdated),
+            unlisted: self.unlisted.clone(),
             is_whole,
             is_cut: self.is_base_full || self.lists.is_full(),
         });

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::model::{IndexName, ProjectName, SearchLimits};
 use crate::page::ProjectNames;
-use crate::search::edition::{Catalogue, Edition};
+use crate::search::edition::{Catalogue, Edition, Holding};
 use crate::search::lists::ListedNames;
 use crate::search::query::SearchQuery;
 use crate::search::rank::{
@@ -102,12 +102,10 @@ fn name_score(name: &str, query: &SearchQuery) -> u32 {
     let mut best = beginning_score(name, query).unwrap_or(0);
     if best == 0 {
         let is_short = query.name().len() < INSIDE_FROM;
-        let places = name.match_indices(query.name());
-        let places = places.filter(|(at, _)| !is_short || name[..*at].ends_with('-'));
-        best = places
-            .map(|(at, _)| inside_score(name, at, query))
-            .max()
-            .unwrap_or(0);
+        let is_part = name.contains(&format!("-{}", query.name()));
+        if is_part || !is_short && name.contains(query.name()) {
+            best = inside_score(name, is_part, query);
+        }
     }
     let words = query.words();
     let has_long = words.iter().any(|word| word.len() >= INSIDE_FROM);
@@ -147,8 +145,8 @@ fn catalogue() -> Catalogue {
 fn found(catalogue: &Catalogue, edition: &Edition, typed: &str, most: usize) -> Vec<String> {
     let scope = edition.scope(|_| true);
     let query = SearchQuery::parse(typed);
-    let found = catalogue.search(edition, &query, &scope, most);
-    found.iter().map(ToString::to_string).collect()
+    let found = catalogue.search(edition, &query, (&scope, most), &|_, _| true);
+    found.map(|name| name.to_string()).collect()
 }
 
 fn listed(names: &BTreeSet<String>) -> ProjectNames {
@@ -369,8 +367,8 @@ fn words_are_found_and_ranked_as_by_looking_at_each_and_only_in_the_scope() {
             let expected = ranked(scored.into_iter(), 100);
             for edition in [&edition, &merged] {
                 let scope = edition.scope(|name| hidden.is_none() || name.as_str() != "b/b");
-                let got = catalogue.search(edition, &query, &scope, 100);
-                let got: Vec<String> = got.iter().map(ToString::to_string).collect();
+                let got = catalogue.search(edition, &query, (&scope, 100), &|_, _| true);
+                let got: Vec<String> = got.map(|name| name.to_string()).collect();
                 assert_eq!(got, expected, "{typed} without {hidden:?}");
             }
         }
@@ -431,4 +429,72 @@ fn who_means_requests_finds_it() {
     for (typed, expected) in table {
         assert_eq!(found(&catalogue, &edition, typed, 10), expected, "{typed}");
     }
+}
+
+#[test]
+fn words_of_what_may_not_be_told_neither_find_nor_rank() {
+    let mut dice = Dice(4);
+    let told = told(&mut dice);
+    let names: BTreeSet<String> = told.iter().map(|one| one.name.clone()).collect();
+    let is_refused = |one: &Told| one.index == 1;
+    let silent: Vec<Told> = told
+        .iter()
+        .map(|one| match is_refused(one) {
+            true => Told {
+                name: one.name.clone(),
+                summary: String::new(),
+                import: String::new(),
+                keywords: String::new(),
+                ..*one
+            },
+            false => Told {
+                name: one.name.clone(),
+                summary: one.summary.clone(),
+                import: one.import.clone(),
+                keywords: one.keywords.clone(),
+                ..*one
+            },
+        })
+        .collect();
+    let edition = |told: &[Told]| Edition {
+        indexes: ["a/a", "b/b", "c/c"].map(index).to_vec(),
+        base: Arc::new(shelve(told, |at| at % 2 == 0).finish()),
+        recent: Arc::new(shelve(told, |at| at % 2 == 1).finish()),
+        ..Edition::default()
+    };
+    let (loud, silent, catalogue) = (edition(&told), edition(&silent), catalogue());
+    let mut asked = 0;
+    for typed in queries(&mut dice, &names) {
+        let query = SearchQuery::parse(&typed);
+        let expected = found(&catalogue, &silent, &typed, 100);
+        let scope = loud.scope(|_| true);
+        let may_tell = |_: &str, one: Holding<'_>| one.index.as_str() != "b/b";
+        let got = catalogue.search(&loud, &query, (&scope, 100), &may_tell);
+        let got: Vec<String> = got.map(|name| name.to_string()).collect();
+        assert_eq!(got, expected, "{typed}");
+        asked += usize::from(got != found(&catalogue, &loud, &typed, 100));
+    }
+    assert!(asked > 10, "{asked}");
+}
+
+#[test]
+fn either_of_several_words_is_enough_where_that_is_asked() {
+    let names: BTreeSet<String> = ["brie", "brie-gouda", "edam", "gouda"]
+        .map(str::to_owned)
+        .into();
+    let edition = Edition {
+        indexes: vec![index("root/pypi")],
+        lists: Arc::new(ListedNames::join(&[(0, listed(&names))], usize::MAX)),
+        ..Edition::default()
+    };
+    let catalogue = catalogue();
+    let scope = edition.scope(|_| true);
+    let query = SearchQuery::either("brie gouda");
+    let got = catalogue.search(&edition, &query, (&scope, 10), &|_, _| true);
+    let got: Vec<String> = got.map(|name| name.to_string()).collect();
+    assert_eq!(got, ["brie", "brie-gouda", "gouda"]);
+    assert_eq!(
+        found(&catalogue, &edition, "brie gouda", 10),
+        ["brie-gouda"]
+    );
 }

@@ -24,5 +24,5 @@ mod words;
 pub use about::ReleaseAbout;
 pub use edition::{Catalogue, Edition, Holding, SearchScope};
 pub use follow::{CatalogueKeeper, CataloguedIndex};
-pub use query::{QUERY_CHARS_MAX, SearchQuery};
+pub use query::{QUERY_CHARS_MAX, SearchQuery, WORDS_MAX};
 pub use rank::ProjectOrigin;

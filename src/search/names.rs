@@ -9,6 +9,10 @@ use crate::search::rank::{
 };
 use crate::search::typos::{Typos, slips};
 
+/// Most names that are looked at for one thing that is typed: more than begin with or contain anything that
+/// narrows a search, and what a processor looks at in some hundredths of a second. Those behind are not found.
+const LOOKED_AT_MAX: usize = 200_000;
+
 /// Sorted, unique names; each is known by its number.
 pub struct NameTable {
     /// Every name between line feeds, the first of which stands before the first name.
@@ -136,7 +140,7 @@ impl NameTable {
             .partition_point(|&start| self.from(start) < query.name());
         let mut last = first;
         while let Some(&start) = self.starts.get(last) {
-            if !self.from(start).starts_with(query.name()) {
+            if last - first == LOOKED_AT_MAX || !self.from(start).starts_with(query.name()) {
                 break;
             }
             let number = as_number(last);
@@ -157,22 +161,16 @@ impl NameTable {
         keep: &dyn Fn(u32) -> bool,
         found: &mut Vec<FoundName>,
     ) {
+        let part = format!("-{}", query.name());
         let is_short = query.name().len() < INSIDE_FROM;
-        let needle = match is_short {
-            true => format!("-{}", query.name()),
-            false => query.name().to_owned(),
-        };
-        for (number, at) in self.places(&needle) {
+        let needle = if is_short { &*part } else { query.name() };
+        for number in self.having(needle).take(LOOKED_AT_MAX) {
             if begin.contains(&number) || !keep(number) {
                 continue;
             }
-            let at = at + usize::from(is_short);
-            let score = inside_score(self.name(number), at, query);
-            match found.last_mut() {
-                // A later place in the same name may be a better one.
-                Some((last, best)) if *last == number => *best = score.max(*best),
-                _ => found.push((number, score)),
-            }
+            let name = self.name(number);
+            let is_part = is_short || name.contains(&part);
+            found.push((number, inside_score(name, is_part, query)));
         }
     }
 
@@ -188,12 +186,10 @@ impl NameTable {
         let Some(longest) = longest.filter(|word| word.len() >= INSIDE_FROM) else {
             return;
         };
-        let mut before = None;
-        for (number, _) in self.places(longest) {
-            if before == Some(number) || !keep(number) {
+        for number in self.having(longest).take(LOOKED_AT_MAX) {
+            if !keep(number) {
                 continue;
             }
-            before = Some(number);
             let name = self.name(number);
             if words.iter().all(|word| name.contains(word.as_str())) {
                 found.push((number, scattered_score(name, query)));
@@ -223,10 +219,12 @@ impl NameTable {
         }
     }
 
-    /// Where a text stands: the numbers of names, ascending, and the places in them.
-    fn places<'a>(&'a self, needle: &'a str) -> impl Iterator<Item = (u32, usize)> + 'a {
-        let mut next = 0;
-        memmem::find_iter(self.text.as_bytes(), needle).filter_map(move |at| {
+    /// The names that contain a text, ascending, each once: how often it does costs nothing.
+    fn having<'a>(&'a self, needle: &'a str) -> impl Iterator<Item = u32> + 'a {
+        let finder = memmem::Finder::new(needle);
+        let (mut from, mut next) = (0, 0);
+        std::iter::from_fn(move || {
+            let at = from + finder.find(self.text.as_bytes().get(from..)?)?;
             // What comes next is mostly near, so it is looked for in steps that grow.
             let mut step = 1;
             while self.start(next + step).is_some_and(|start| start <= at) {
@@ -236,8 +234,9 @@ impl NameTable {
             let upto = (next + step).min(self.starts.len());
             next += self.starts[next..upto].partition_point(|&start| start as usize <= at);
             next = next.saturating_sub(1);
-            let start = self.start(next)?;
-            Some((as_number(next), at.checked_sub(start)?))
+            // On to the next name.
+            from = self.start(next + 1).unwrap_or(self.text.len());
+            Some(as_number(next))
         })
     }
 
@@ -258,5 +257,35 @@ fn as_number(position: usize) -> u32 {
 impl Default for NameTable {
     fn default() -> Self {
         NameTableBuilder::default().finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_looked_at_once_however_often_it_has_what_was_typed() {
+        const NAMES: usize = 50;
+        let mut builder = NameTableBuilder::default();
+        for length in 0..NAMES {
+            builder
+                .push(&format!("x{}", "a".repeat(300 + length)))
+                .unwrap();
+        }
+        let table = builder.finish();
+        for (typed, times) in [("aaa", 1), ("aaa aa", 2)] {
+            let looked = Cell::new(0);
+            let keep = |_| {
+                looked.set(looked.get() + 1);
+                true
+            };
+            let query = SearchQuery::parse(typed);
+            let found = table.find(&query, &Typos::default(), &keep);
+            assert_eq!(found.len(), NAMES, "{typed}");
+            assert!(looked.get() <= times * NAMES, "{typed}: {}", looked.get());
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::search::words::words_of;
 pub const QUERY_CHARS_MAX: usize = 100;
 
 /// Most words that are looked for; each costs a look into the dictionary.
-const WORDS_MAX: usize = 8;
+pub const WORDS_MAX: usize = 8;
 
 /// What is looked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -14,16 +14,50 @@ pub struct SearchQuery {
     typed: String,
     words: Vec<String>,
     name: String,
+    is_cut: bool,
+    /// Whether one of the words is enough.
+    is_either: bool,
 }
 
 impl SearchQuery {
     /// Reads what was typed.
     #[must_use]
     pub fn parse(typed: &str) -> Self {
-        let typed: String = typed.trim().chars().take(QUERY_CHARS_MAX).collect();
+        let whole = typed.trim();
+        let typed: String = whole.chars().take(QUERY_CHARS_MAX).collect();
         let words: Vec<String> = words_of(&typed).take(WORDS_MAX).collect();
-        let name = words.join("-");
-        Self { typed, words, name }
+        let is_cut = typed.len() < whole.len() || words_of(&typed).nth(WORDS_MAX).is_some();
+        Self {
+            name: words.join("-"),
+            typed,
+            words,
+            is_cut,
+            is_either: false,
+        }
+    }
+
+    /// The same, of which one word is enough.
+    #[must_use]
+    pub fn either(typed: &str) -> Self {
+        Self {
+            is_either: true,
+            ..Self::parse(typed)
+        }
+    }
+
+    /// What is looked for in turn: all of it, and each word where one is enough.
+    pub fn alternatives(&self) -> impl Iterator<Item = Self> + '_ {
+        let each = self
+            .words
+            .iter()
+            .filter(|_| self.is_either && self.words.len() > 1);
+        std::iter::once(self.clone()).chain(each.map(|word| Self::parse(word)))
+    }
+
+    /// Whether more was typed than is looked for.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.is_cut
     }
 
     /// What was typed, as far as it is looked at.

@@ -137,10 +137,9 @@ pub fn beginning_score(name: &str, query: &SearchQuery) -> Option<u32> {
     })
 }
 
-/// A name that has what was typed at this place, not at its beginning.
+/// A name that has what was typed, not at its beginning; at best where a part begins, or not.
 #[must_use]
-pub fn inside_score(name: &str, at: usize, query: &SearchQuery) -> u32 {
-    let is_part = at > 0 && name.as_bytes()[at - 1] == b'-';
+pub fn inside_score(name: &str, is_part: bool, query: &SearchQuery) -> u32 {
     let score = if is_part { PART_BEGINS } else { CONTAINS };
     score - longer(name, query)
 }

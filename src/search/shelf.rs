@@ -7,7 +7,9 @@ use fst::{IntoStreamer as _, Map, Streamer as _};
 
 use crate::search::names::NameTable;
 use crate::search::query::SearchQuery;
-use crate::search::rank::{ProjectOrigin, WordLikeness, together, word_score, words_score};
+use crate::search::rank::{
+    ProjectOrigin, WordField, WordLikeness, together, word_score, words_score,
+};
 use crate::search::typos::{Typos, slips};
 
 /// Most words of the dictionary that begin with what was typed and are looked at, in the order of letters.
@@ -67,6 +69,17 @@ impl Default for Shelf {
     }
 }
 
+/// What a name is worth by what one index has of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The number of the name.
+    pub name: u32,
+    /// How much.
+    pub score: u32,
+    /// The entry whose words make it that; `None` if its name is enough.
+    pub told_by: Option<u32>,
+}
+
 /// For each entry what was found of it so far.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
@@ -100,19 +113,21 @@ impl Shelf {
         (&self.text[version], &self.text[summary])
     }
 
-    /// The names that fit, each once with its score. Only entries that `is_shown` wants count.
+    /// The names that fit, with what they are worth by the words of an entry and without them. Only entries
+    /// that `is_shown` wants count.
     pub fn find(
         &self,
         query: &SearchQuery,
         typos: &Typos,
         is_shown: &dyn Fn(u32, &ShelfEntry) -> bool,
-    ) -> Vec<(u32, u32)> {
+    ) -> Vec<Claim> {
         let shown = |name: u32| {
             let entries = self.entries_of(name);
             entries.filter(|(number, entry)| is_shown(*number, entry))
         };
         let mut of_names = vec![0_u32; self.names.len()];
         let mut of_words = vec![0_u32; self.entries.len()];
+        let mut of_own_name = vec![0_u32; self.entries.len()];
         let mut touched = Vec::new();
         let named = self
             .names
@@ -122,33 +137,57 @@ impl Shelf {
             *known = score.max(*known);
             touched.push(name);
         }
-        for (number, score) in self.find_words(query, typos) {
+        let words = query.words().iter();
+        let likes: Vec<_> = words.map(|word| self.words_like(word, typos)).collect();
+        for (number, score) in self.find_words(&likes, u8::MAX) {
             of_words[number as usize] = score;
             touched.push(self.entries[number as usize].name);
         }
+        for (number, score) in self.find_words(&likes, WordField::Name.bit()) {
+            of_own_name[number as usize] = score;
+        }
         touched.sort_unstable();
         touched.dedup();
-        let scored = touched.into_iter().filter_map(|name| {
+        let mut claims = Vec::new();
+        for name in touched {
             let named = of_names[name as usize];
-            let scores = shown(name).filter_map(|(number, entry)| {
-                let score = together(named, of_words[number as usize]);
-                (score > 0).then(|| score + entry.origin.bonus())
-            });
-            Some((name, scores.max()?))
-        });
-        scored.collect()
+            for (number, entry) in shown(name) {
+                let at = number as usize;
+                let told = together(named, of_words[at]);
+                let untold = together(named, of_own_name[at]);
+                let mut claim = |score: u32, told_by| {
+                    let score = score + entry.origin.bonus();
+                    claims.push(Claim {
+                        name,
+                        score,
+                        told_by,
+                    });
+                };
+                if untold > 0 {
+                    claim(untold, None);
+                }
+                if told > untold {
+                    claim(told, Some(number));
+                }
+            }
+        }
+        claims
     }
 
-    /// The entries that have all the words, each with what that is worth.
-    fn find_words(&self, query: &SearchQuery, typos: &Typos) -> Vec<(u32, u32)> {
+    /// The entries that have all the words in these fields, each with what that is worth.
+    fn find_words(&self, likes: &[Vec<(usize, WordLikeness)>], wanted: u8) -> Vec<(u32, u32)> {
         let mut tallies = vec![Tally::default(); self.entries.len()];
         let mut had: Vec<u32> = Vec::new();
-        for (before, word) in (0..).zip(query.words()) {
+        for (before, like) in (0..).zip(likes) {
             let mut has: Vec<u32> = Vec::new();
-            for (number, likeness) in self.words_like(word, typos) {
+            for &(number, likeness) in like {
                 let range = self.ranges[number]..self.ranges[number + 1];
                 for place in &self.places[range.start as usize..range.end as usize] {
                     let (entry, fields) = (place >> FIELD_BITS, place & ((1 << FIELD_BITS) - 1));
+                    let fields = u8::try_from(fields).unwrap_or(0) & wanted;
+                    if fields == 0 {
+                        continue;
+                    }
                     let tally = &mut tallies[entry as usize];
                     // Only what has every word until now.
                     if tally.found < before {
@@ -157,7 +196,7 @@ impl Shelf {
                     if tally.best == 0 {
                         has.push(entry);
                     }
-                    let score = word_score(u8::try_from(fields).unwrap_or(0), likeness);
+                    let score = word_score(fields, likeness);
                     tally.best = tally.best.max(u16::try_from(score).unwrap_or(u16::MAX));
                 }
             }
@@ -171,7 +210,7 @@ impl Shelf {
                 break;
             }
         }
-        let words = query.words().len();
+        let words = likes.len();
         let scored = had
             .into_iter()
             .map(|entry| (entry, words_score(tallies[entry as usize].sum, words)));

@@ -101,21 +101,37 @@ pub fn certain_fate(
     now: Timestamp,
 ) -> Option<Fate> {
     let stack = policies.stack(index)?;
-    let mut all: Option<Fate> = None;
-    for (member, keeper) in members(stack, &pin.project, now) {
-        for fate in fates_at(stack, (pin, &ProjectState::ALL), member, keeper, now) {
-            all = Some(match (all.take(), fate) {
-                (None, fate) => fate,
-                (Some(Fate::Passes), Fate::Passes) => Fate::Passes,
-                (Some(before @ Fate::Refused(_)), Fate::Refused(_)) => before,
-                (Some(Fate::Refused(denial) | Fate::Depends(denial)), _)
-                | (Some(Fate::Passes), Fate::Refused(denial) | Fate::Depends(denial)) => {
-                    Fate::Depends(denial)
-                }
-            });
-        }
-    }
-    Some(all.unwrap_or(Fate::Passes))
+    let members = members(stack, &pin.project, now).into_iter();
+    let fates = members.flat_map(|(member, keeper)| {
+        fates_at(stack, (pin, &ProjectState::ALL), member, keeper, now)
+    });
+    Some(certain(fates))
+}
+
+/// The same of an entry that one member of the stack has, and which is seen through the index; `None` if
+/// that is not in its stack.
+#[must_use]
+pub fn certain_fate_of(
+    policies: &Policies,
+    (index, member): (&IndexName, &IndexName),
+    pin: &Pin,
+    now: Timestamp,
+) -> Option<Fate> {
+    let stack = policies.stack(index)?;
+    let position = stack.position(member)?;
+    let keeper = Some(member).filter(|_| !stack.members[position].index.is_mirror());
+    let fates = fates_at(stack, (pin, &ProjectState::ALL), position, keeper, now);
+    Some(certain(fates.into_iter()))
+}
+
+fn certain(fates: impl Iterator<Item = Fate>) -> Fate {
+    let all = fates.reduce(|all, fate| match (all, fate) {
+        (Fate::Passes, Fate::Passes) => Fate::Passes,
+        (before @ Fate::Refused(_), Fate::Refused(_)) => before,
+        (Fate::Refused(denial) | Fate::Depends(denial), _)
+        | (Fate::Passes, Fate::Refused(denial) | Fate::Depends(denial)) => Fate::Depends(denial),
+    });
+    all.unwrap_or(Fate::Passes)
 }
 
 fn entry(pin: &Pin) -> String {

@@ -11,4 +11,4 @@ mod lock_check;
 #[cfg(test)]
 mod manual;
 pub use case::{Bench, CASES, CaseFile, Difference};
-pub use lock_check::{Fate, LockFinding, certain_fate, refused_entries};
+pub use lock_check::{Fate, LockFinding, certain_fate, certain_fate_of, refused_entries};

@@ -15,8 +15,8 @@ use crate::gateway::DOC_ZIP;
 use crate::model::{IndexName, ProjectName, Sha256, Version};
 use crate::policy::Index;
 use crate::protocol::{
-    ClaimedDigests, Examined, FileSubmission, Submission, SubmittedRelease, Unfit, UploadForm,
-    complete, examine, stated_requirement,
+    ClaimedDigests, Examined, FileSubmission, ReleaseMetadata, Submission, SubmittedRelease, Unfit,
+    UploadForm, complete, examine, stated_requirement,
 };
 use crate::store::{Digests, Draft, Hold, Key};
 use crate::telemetry::AuditKind;
@@ -140,7 +140,7 @@ impl Upload {
 
     async fn add_file(mut self, submitted: FileSubmission) -> Result<Reply, Refusal> {
         let FileSubmission {
-            release,
+            mut release,
             filename,
             claimed,
             attestations,
@@ -174,6 +174,7 @@ impl Upload {
         facts.requires_python = examined
             .requires_python
             .or_else(|| stated_requirement(&release.metadata));
+        add_imports(&mut release, examined.sidecar.as_deref());
         let Some(provenance) = provenance else {
             return self.publish(release, vec![facts]).await;
         };
@@ -367,6 +368,23 @@ impl Upload {
             Published::NoReleaseFile { filename } => {
                 Err(bad(format!("no release file {filename}")))
             }
+        }
+    }
+}
+
+/// Adds what a wheel says that it is imported as (PEP 794) where the form does not: twine sends no field that
+/// it does not know.
+fn add_imports(release: &mut SubmittedRelease, metadata: Option<&[u8]>) {
+    let Some(metadata) = metadata else { return };
+    let own = ReleaseMetadata::of_file(metadata);
+    for field in ["import_names", "import_namespaces"] {
+        let names = own.list(field);
+        let is_said = release
+            .metadata
+            .get(field)
+            .is_some_and(|said| said.as_array().is_none_or(|said| !said.is_empty()));
+        if !is_said && !names.is_empty() {
+            release.metadata.insert(field.to_owned(), names.into());
         }
     }
 }

@@ -22,7 +22,7 @@ pub use bootstrap::{api_config, status};
 pub use doctor::api_doctor;
 pub use envelope::api_reply;
 pub use indexes::{api_index, api_user, api_users};
-pub use pip_search::{FAULT_CONTENT_TYPE, pip_search, search_fault};
+pub use pip_search::{FAULT_CONTENT_TYPE, pip_search, search_fault, too_large_fault};
 pub use releases::{api_project, api_release};
 #[cfg(test)]
 pub use sample::{House, in_lines, release_file, text_of};

@@ -17,7 +17,7 @@ use quick_xml::events::Event;
 
 use crate::exchange::{Context, Core};
 use crate::model::IndexName;
-use crate::reader::found::{FoundProject, Wanted, find};
+use crate::reader::found::{FoundProject, Wanted, begin, find_at};
 use crate::search::SearchQuery;
 
 /// The content type of an answer.
@@ -35,6 +35,12 @@ const INTERNAL: i32 = -32603;
 /// Most projects in an answer: pip prints all of them.
 const HITS_MAX: usize = 100;
 
+/// Elements within each other: a question has ten at most.
+const DEPTH_MAX: usize = 32;
+
+/// The longest method that is repeated.
+const METHOD_CHARS_MAX: usize = 40;
+
 /// pip reads each version, so it has to be one where none is known (PEP 440).
 const NO_VERSION: &str = "0+unknown";
 
@@ -45,6 +51,11 @@ pub async fn pip_search(
     (index, is_manage): (&IndexName, bool),
     body: &[u8],
 ) -> Bytes {
+    // Reading a question is part of the work.
+    let permit = match begin(core) {
+        Ok(permit) => permit,
+        Err(error) => return fault(INTERNAL, &error.message),
+    };
     let query = match question(body) {
         Ok(query) => query,
         Err((code, words)) => return fault(code, &words),
@@ -56,7 +67,7 @@ pub async fn pip_search(
         most: HITS_MAX,
         is_manage,
     };
-    match find(core, cx, wanted).await {
+    match find_at(core, cx, wanted, permit).await {
         Ok(found) => hits(&found.results),
         Err(error) => fault(INTERNAL, &error.message),
     }
@@ -70,6 +81,15 @@ pub fn search_fault(gateway: &str) -> Bytes {
         "pip search needs an index, as in {gateway}/root/pypi/; search everywhere in a browser at {gateway}/+search"
     );
     fault(METHOD_NOT_FOUND, &words)
+}
+
+/// A fault of a question that is too long.
+#[must_use]
+pub fn too_large_fault(bytes_max: usize) -> Bytes {
+    let words = format!(
+        "the question is larger than the {bytes_max} bytes that limits.search_body allows: look for fewer words"
+    );
+    fault(NOT_WELL_FORMED, &words)
 }
 
 /// Of a question that is no XML, or not in UTF-8.
@@ -89,11 +109,17 @@ fn question(body: &[u8]) -> Result<SearchQuery, (i32, String)> {
     let mut xml = XmlReader::from_str(text);
     let mut open: Vec<String> = Vec::new();
     let (mut method, mut words) = (String::new(), BTreeSet::new());
+    // As PyPI had it, of a question that says neither.
+    let mut operator = "and".to_owned();
     let mut value = String::new();
     loop {
         match xml.read_event().map_err(unread)? {
             Event::Start(start) => {
                 let name: &[u8] = start.name().into_inner();
+                if open.len() == DEPTH_MAX {
+                    let words = format!("it has more than {DEPTH_MAX} elements within each other");
+                    return Err(unread(words));
+                }
                 open.push(String::from_utf8_lossy(name).into_owned());
                 value.clear();
             }
@@ -104,6 +130,9 @@ fn question(body: &[u8]) -> Result<SearchQuery, (i32, String)> {
                     "methodName" => method = value.trim().to_owned(),
                     "string" | "value" if is_inside => {
                         words.extend(value.split_whitespace().map(str::to_owned));
+                    }
+                    "string" | "value" if !value.trim().is_empty() => {
+                        operator = value.trim().to_ascii_lowercase();
                     }
                     _ => {}
                 }
@@ -131,11 +160,16 @@ fn question(body: &[u8]) -> Result<SearchQuery, (i32, String)> {
         return Err(unread("it ends too early".to_owned()));
     }
     if method != "search" {
+        let method: String = method.chars().take(METHOD_CHARS_MAX).collect();
         let words = format!("there is no method {method:?}, only search");
         return Err((METHOD_NOT_FOUND, words));
     }
     let words: Vec<String> = words.into_iter().collect();
-    Ok(SearchQuery::parse(&words.join(" ")))
+    let words = words.join(" ");
+    Ok(match operator.as_str() {
+        "or" => SearchQuery::either(&words),
+        _ => SearchQuery::parse(&words),
+    })
 }
 
 fn hits(found: &[FoundProject]) -> Bytes {
@@ -221,6 +255,16 @@ mod tests {
             (code, words.contains("system.exit")),
             (METHOD_NOT_FOUND, true)
         );
+        let long = call(&"x".repeat(60_000), "");
+        let (_, words) = question(long.as_bytes()).unwrap_err();
+        assert!(words.len() < 100, "{}", words.len());
+        let deep = call("search", &("<a>".repeat(40) + &"</a>".repeat(40)));
+        let (_, words) = question(deep.as_bytes()).unwrap_err();
+        assert!(words.contains("more than 32 elements"), "{words}");
+        let either = question(asked.as_bytes()).unwrap();
+        assert_eq!(either.alternatives().count(), 4);
+        let both = question(asked.replace(">or<", ">and<").as_bytes()).unwrap();
+        assert_eq!(both.alternatives().count(), 1);
         for broken in ["<methodCall><methodName>search", "<a></b>", "\u{0}", ""] {
             assert!(question(broken.as_bytes()).is_err(), "{broken:?}");
         }

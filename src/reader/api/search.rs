@@ -22,7 +22,9 @@ pub async fn api_search(look: Look<'_>) -> Result<ApiAnswer, Trouble> {
         "index": asked.index.as_ref().map(|index| index.as_str()),
         "page": asked.page,
         "has_more": found.has_more,
-        "is_complete": found.is_whole && !found.is_cut,
+        "is_complete": found.is_whole && found.has_lists && !found.is_cut,
+        "is_limited": found.is_limited,
+        "is_query_cut": asked.query.is_cut(),
         "items": items,
     });
     Ok(ApiAnswer::result("searchresult", answer))
@@ -33,6 +35,7 @@ fn item(found: &FoundProject) -> Value {
     json!({
         "name": found.project.as_str(),
         "indexes": indexes,
+        "from": found.from.as_ref().map(|from| from.as_str()),
         "version": found.version,
         "summary": found.summary,
     })

@@ -13,7 +13,7 @@ use url::Url;
 use crate::catalog::silent_members;
 use crate::devpi::DevpiWords;
 use crate::exchange::{Error, Outside, Record, Trouble};
-use crate::model::{IndexName, ProjectName, ProjectState, Timestamp, Version};
+use crate::model::{IndexName, ProjectName, ProjectState, Timestamp, Version, one_line};
 use crate::page::{Merged, merge};
 use crate::policy::{SkipReason, Sources, Stack};
 use crate::reader::look::Look;
@@ -136,7 +136,7 @@ impl Writing<'_> {
             (self.trail(project))
             h1 { (project) @if let Some(version) = named { " " span.version { (version) } } }
             @if let Some(summary) = metadata.and_then(|metadata| metadata.text("summary")) {
-                p.summary { (summary) }
+                p.summary { (one_line(summary)) }
             }
             p.taken { "Today " (self.judged.outcome) "." }
             (status(&self.known.merged))

@@ -8,7 +8,10 @@ use crate::reader::found::{FoundPage, FoundProject, PAGE_RESULTS, RESULTS_MAX, W
 use crate::reader::look::Look;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::way::Way;
-use crate::search::{ProjectOrigin, SearchQuery};
+use crate::search::{ProjectOrigin, QUERY_CHARS_MAX, SearchQuery, WORDS_MAX};
+
+/// The last page that is told from others; far behind all results.
+const PAGE_MAX: usize = 100_000;
 
 /// What a query string asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl AskedSearch {
             match &*key {
                 // `query` is devpi-web's parameter, `q` was ours.
                 "query" | "q" => asked.query = SearchQuery::parse(&value),
-                "page" => asked.page = value.parse().unwrap_or(1).clamp(1, RESULTS_MAX),
+                "page" => asked.page = value.parse().unwrap_or(1).clamp(1, PAGE_MAX),
                 "index" if !value.is_empty() => {
                     let index = IndexName::parse(&value);
                     let wrong = |_| Error::not_found(format!("There is no index {value}."));
@@ -113,13 +116,27 @@ fn results(
             "Projects found for " (asked.query.typed())
             @if let Some(index) = &asked.index { " on " a href=(way.index(index)) { (index) } }
         }
+        @if asked.query.is_cut() {
+            p.note {
+                "Only what is above is looked for: at most " (QUERY_CHARS_MAX) " characters and " (WORDS_MAX)
+                " words."
+            }
+        }
+        @if !found.has_lists && found.is_whole {
+            p.note {
+                "The project list of a mirror is not held yet: of its projects, only those that were asked for \
+                 are found."
+            }
+        }
         @if !found.is_whole {
             p.note { "What is searched is being gathered: some projects are not found yet." }
         }
         @if found.is_cut {
             p.note { "Not everything is searched: it is more than limits.search_memory takes." }
         }
-        @if found.results.is_empty() {
+        @if let Some(pages) = found.pages {
+            p { "There is no page " (asked.page) " of these results, the last is page " (pages) "." }
+        } @else if found.results.is_empty() {
             p { "None. Mirrors are searched by the project list held last; a name may still be there." }
             @let name = ProjectName::parse(asked.query.typed());
             @if let (Some(index), Ok(project)) = (asked.index.as_ref().or(default), name) {
@@ -128,7 +145,10 @@ fn results(
         } @else {
             ol.found start=(first) { @for one in &found.results { (result(way, one)) } }
         }
-        (pages(way, asked, found.has_more))
+        @if found.is_limited {
+            p.note { "There are more than " (RESULTS_MAX) ", of which these are the last shown: more words help." }
+        }
+        (pages(way, asked, found))
     }
 }
 
@@ -148,18 +168,22 @@ fn result(way: &Way, found: &FoundProject) -> Markup {
                 @for index in &found.indexes {
                     a href=(way.project(index, project)) { (index) }
                 }
+                @if let Some(from) = &found.from { span { "from " a href=(way.project(from, project)) { (from) } } }
             }
         }
     }
 }
 
 /// The ways to the page before and the one behind.
-fn pages(way: &Way, asked: &AskedSearch, has_more: bool) -> Markup {
+fn pages(way: &Way, asked: &AskedSearch, found: &FoundPage) -> Markup {
+    let has_more = found.has_more;
+    // Behind the last page, that is the one before.
+    let before = found.pages.unwrap_or(asked.page - 1);
     let to = |page: usize| format!("{}?{}", way.search(), asked.turned_to(page));
     html! {
         @if asked.page > 1 || has_more {
             nav.pages aria-label="pages of results" {
-                @if asked.page > 1 { a rel="prev" href=(to(asked.page - 1)) { "Previous" } }
+                @if before > 0 { a rel="prev" href=(to(before)) { "Previous" } }
                 span { "Page " (asked.page) }
                 @if has_more { a rel="next" href=(to(asked.page + 1)) { "Next" } }
             }
@@ -294,6 +318,83 @@ mod tests {
         ] {
             assert!(page.contains(link), "{link}: {page}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_or_not_there_is_said() {
+        let house = House::new().await;
+        let names: Vec<String> = (1000..1502)
+            .map(|number| format!("many-{number}"))
+            .collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        house.mirror_lists(&names);
+        house.catalogue().await;
+        let long = format!("many{}", "+x".repeat(9));
+        let letters = "x".repeat(101);
+        let table = [
+            (
+                "query=many&page=25".to_owned(),
+                "There are more than 500, of which",
+            ),
+            (
+                "query=many&page=99999".to_owned(),
+                "There is no page 99999 of these results, the last is page 25.",
+            ),
+            (
+                "query=hello&page=3".to_owned(),
+                "There is no page 3 of these results, the last is page 1.",
+            ),
+            (
+                format!("query={long}"),
+                "at most 100 characters and 8 words",
+            ),
+            (
+                format!("query={letters}"),
+                "at most 100 characters and 8 words",
+            ),
+        ];
+        for (query, words) in table {
+            let page = text_of(&house.browse(&format!("/+search?{query}")).await);
+            assert!(page.contains(words), "{query}: {page}");
+            let whole = text_of(&house.browse("/+search?query=many").await);
+            assert!(!whole.contains(words), "{words}");
+        }
+        let last = house.json("/+search?query=many&page=25").await;
+        assert_eq!(last["result"]["is_limited"], true);
+        assert_eq!(last["result"]["has_more"], false);
+        let cut = house.json(&format!("/+search?query={letters}")).await;
+        assert_eq!(cut["result"]["is_query_cut"], true);
+    }
+
+    #[tokio::test]
+    async fn it_is_complete_only_with_the_list_of_each_mirror_and_says_from_which_base_something_is()
+     {
+        let house = House::new().await;
+        house.catalogue().await;
+        let found = house.json("/+search?query=six").await;
+        assert_eq!(found["result"]["is_complete"], false, "{found}");
+        house.mirror_lists(&["six"]);
+        house.catalogue().await;
+        let found = house
+            .json("/+search?query=hello&index=packages/develop")
+            .await;
+        assert_eq!(found["result"]["is_complete"], true, "{found}");
+        let from: Vec<_> = found["result"]["items"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| format!("{} {}", one["name"], one["from"]).replace('"', ""))
+            .collect();
+        assert_eq!(from, ["hello-pkg null", "six packages/stable"]);
+        let page = text_of(
+            &house
+                .browse("/+search?query=six&index=packages/develop")
+                .await,
+        );
+        assert!(
+            page.contains(r#"from <a href="./packages/stable/six">packages/stable</a>"#),
+            "{page}"
+        );
     }
 
     #[tokio::test]

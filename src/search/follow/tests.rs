@@ -74,9 +74,9 @@ impl Bench {
         let catalogue = &self.keeper.catalogue;
         let (edition, query) = (catalogue.edition(), SearchQuery::parse(typed));
         let scope = edition.scope(|_| true);
-        let names = catalogue.search(&edition, &query, &scope, 100);
-        let told = names.iter().flat_map(|name| {
-            let held = edition.holdings(name, &scope);
+        let names = catalogue.search(&edition, &query, (&scope, 100), &|_, _| true);
+        let told = names.flat_map(|name| {
+            let held = edition.holdings(&name, &scope);
             let told = held
                 .into_iter()
                 .map(|one| format!("{} {name} {} {}", one.index, one.version, one.summary));

@@ -23,6 +23,7 @@ pub(crate) struct Wheel {
     compression: CompressionMethod,
     license: Option<String>,
     extra: Vec<String>,
+    states: Vec<String>,
 }
 
 impl Wheel {
@@ -39,6 +40,7 @@ impl Wheel {
             compression: CompressionMethod::Deflated,
             license: None,
             extra: Vec::new(),
+            states: Vec::new(),
         }
     }
 
@@ -63,6 +65,12 @@ impl Wheel {
     /// Sets its `License-Expression`.
     pub(crate) fn license(mut self, expression: &str) -> Self {
         self.license = Some(expression.to_owned());
+        self
+    }
+
+    /// Adds a line to the headers of its metadata.
+    pub(crate) fn states(mut self, line: &str) -> Self {
+        self.states.push(line.to_owned());
         self
     }
 
@@ -98,6 +106,9 @@ impl Wheel {
         }
         if let Some(expression) = &self.license {
             text.push_str(&format!("License-Expression: {expression}\n"));
+        }
+        for line in &self.states {
+            text.push_str(&format!("{line}\n"));
         }
         for requirement in &self.requires {
             text.push_str(&format!("Requires-Dist: {requirement}\n"));

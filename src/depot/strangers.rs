@@ -29,7 +29,6 @@ impl Strangers {
             return;
         }
         tracing::warn!(
-            objects = seen,
             "the depot ({place}) has {seen} objects below p/ that no gateway has put there: they are left \
              alone; move them away, or name a prefix of its own for the depot"
         );

@@ -12,8 +12,8 @@ use crate::db::change::{
 };
 use crate::db::error::DbError;
 use crate::db::record::{
-    ApiToken, Change, Directory, FileRecord, FilesSince, IndexRecord, ProjectRecord,
-    ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
+    ApiToken, ArrivedFile, Change, Directory, FileRecord, FilesSince, IndexHoldings, IndexRecord,
+    ProjectRecord, ProjectSpelling, Serial, ServerFacts, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp};
@@ -125,6 +125,16 @@ pub trait Db: Debug + Send + Sync {
         project: &ProjectName,
         filename: &str,
     ) -> Result<Option<FileRecord>, DbError>;
+
+    /// What every index holds that ever held anything; costs a row for each.
+    async fn holdings(&self) -> Result<Vec<(IndexName, IndexHoldings)>, DbError>;
+
+    /// The release files that came to an index last, the latest first, at most `limit`.
+    async fn latest_files(
+        &self,
+        index: &IndexName,
+        limit: u32,
+    ) -> Result<Vec<ArrivedFile>, DbError>;
 
     /// Whether an index holds a release, in whatever spelling.
     async fn has_release(

@@ -29,9 +29,9 @@ pub use error::DbError;
 pub use file::{FileFacts, FileRole, LogEntry, LogEvent, provenance_name};
 pub use postgres::Postgres;
 pub use record::{
-    ApiToken, Change, ChangeKind, Directory, FileChange, FileChanges, FileRecord, FilesSince,
-    IndexRecord, ProjectRecord, ReleaseRecord, Serial, ServerSecret, TokenOperation, User,
-    UserDetails,
+    ApiToken, ArrivedFile, Change, ChangeKind, Directory, FileChange, FileChanges, FileRecord,
+    FilesSince, IndexHoldings, IndexRecord, ProjectRecord, ReleaseRecord, Serial, ServerSecret,
+    TokenOperation, User, UserDetails,
 };
 pub use snapshot::{
     IndexContent, LeftAsIs, NeededFile, ProjectContent, Restoral, Restoration, Restored, Snapshot,

@@ -138,6 +138,26 @@ pub struct FileRecord {
     pub facts: FileFacts,
 }
 
+/// A file, and when it came to the index that holds it: by an upload, or later by a push from another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ArrivedFile {
+    /// The file.
+    pub file: FileRecord,
+    /// When it came.
+    pub at: Timestamp,
+}
+
+/// How much an index holds itself.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct IndexHoldings {
+    /// Projects, registered ones included.
+    pub projects: u64,
+    /// Release files.
+    pub files: u64,
+    /// Bytes of everything that was uploaded, documentation and test results included.
+    pub bytes: u64,
+}
+
 /// A release with its files, as of one instant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WholeRelease {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod content;
+mod holdings;
 mod moving;
 mod recalls;
 mod since;
@@ -14,6 +15,7 @@ mod tokens;
 
 pub(super) use crate::db::conformance::accounts::*;
 pub(super) use crate::db::conformance::content::*;
+pub(super) use crate::db::conformance::holdings::*;
 pub(super) use crate::db::conformance::moving::*;
 pub(super) use crate::db::conformance::recalls::*;
 pub(super) use crate::db::conformance::since::*;

@@ -21,6 +21,8 @@ macro_rules! conformance {
             a_registered_project_is_held_without_files,
             metadata_is_laid_over_what_was_known,
             the_same_file_again_changes_nothing,
+            holdings_follow_whatever_comes_and_goes,
+            what_came_last_comes_first,
             other_content_is_refused_and_nothing_of_the_push_stays,
             a_push_adds_what_is_missing,
             an_overwritten_file_is_gone_and_its_successor_says_so,

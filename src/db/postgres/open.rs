@@ -58,7 +58,10 @@ const SETTINGS: &str = "SELECT
         WHEN 'off' THEN set_config('synchronous_commit', 'on', false) END";
 
 /// Every step from nothing to the present schema. A step that has been released is never edited.
-const SCHEMA: [(i64, &str, &str); 1] = [(1, "records", include_str!("schema/0001_records.sql"))];
+const SCHEMA: [(i64, &str, &str); 2] = [
+    (1, "records", include_str!("schema/0001_records.sql")),
+    (2, "holdings", include_str!("schema/0002_holdings.sql")),
+];
 
 /// The newest schema that this program knows.
 pub(super) const KNOWN: i64 = SCHEMA[SCHEMA.len() - 1].0;

@@ -13,8 +13,8 @@ use crate::db::change::{
 use crate::db::contract::Db;
 use crate::db::error::DbError;
 use crate::db::record::{
-    ApiToken, Change, Directory, FileRecord, FilesSince, IndexRecord, ProjectRecord,
-    ProjectSpelling, Serial, ServerFacts, ServerSecret, User, WholeRelease,
+    ApiToken, ArrivedFile, Change, Directory, FileRecord, FilesSince, IndexHoldings, IndexRecord,
+    ProjectRecord, ProjectSpelling, Serial, ServerFacts, ServerSecret, User, WholeRelease,
 };
 use crate::db::snapshot::{Restoration, Restored, Snapshot};
 use crate::db::sql::connection::Row;
@@ -209,6 +209,29 @@ impl<E: Engine> Db for E {
     ) -> Result<Option<FileRecord>, DbError> {
         let mut reader = self.to_read(READ).await?;
         read::file(&mut reader, index, project, filename).await
+    }
+
+    async fn holdings(&self) -> Result<Vec<(IndexName, IndexHoldings)>, DbError> {
+        let doing = "read what indexes hold";
+        let all = statement("SELECT * FROM holdings ORDER BY index_name", &[]);
+        let found = found(self, doing, all).await?;
+        found.iter().map(rows::holdings).collect()
+    }
+
+    async fn latest_files(
+        &self,
+        index: &IndexName,
+        limit: u32,
+    ) -> Result<Vec<ArrivedFile>, DbError> {
+        let latest = statement(
+            "SELECT *, coalesce(arrived_at, uploaded_at) AS arrived FROM files
+             WHERE index_name = $1 AND role = 'releasefile'
+             ORDER BY coalesce(arrived_at, uploaded_at) DESC, project, filename LIMIT $2",
+            &[index.as_str()],
+        );
+        let latest = latest.bind(i64::from(limit));
+        let found = found(self, "read what came to an index last", latest).await?;
+        found.iter().map(rows::arrived).collect()
     }
 
     async fn has_release(

@@ -243,6 +243,15 @@ pub(super) async fn store_metadata(
     Ok(())
 }
 
+/// When a file came to an index, by its log.
+fn arrived_at(index: &IndexName, facts: &FileFacts) -> Timestamp {
+    let came = facts.log.iter().filter_map(|entry| match &entry.event {
+        LogEvent::Upload { dst } | LogEvent::Push { dst, .. } if dst == index => Some(entry.when),
+        LogEvent::Upload { .. } | LogEvent::Push { .. } | LogEvent::Overwrite { .. } => None,
+    });
+    came.max().unwrap_or(facts.uploaded_at)
+}
+
 /// Adds the row of a file whose name is free.
 pub(super) async fn store_file(
     writing: &mut Writing,
@@ -253,8 +262,8 @@ pub(super) async fn store_file(
     let (sha256, metadata) = (facts.sha256.as_bytes(), facts.metadata_sha256.as_ref());
     let stored = statement(
         "INSERT INTO files (index_name, project, filename, version, role, for_file, sha256, size, md5,
-             blake2b_256, uploaded_at, uploader, requires_python, metadata_sha256, yanked, log)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+             blake2b_256, uploaded_at, uploader, requires_python, metadata_sha256, yanked, log, arrived_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
         &[
             index.as_str(),
             project.as_str(),
@@ -273,7 +282,8 @@ pub(super) async fn store_file(
     .bind(facts.requires_python.as_deref())
     .bind(metadata.map(|digest| digest.as_bytes().as_slice()))
     .bind(facts.yanked.to_text())
-    .bind(log);
+    .bind(log)
+    .bind(arrived_at(index, facts).as_microsecond());
     writing.run(stored).await?;
     let back = statement(
         "DELETE FROM deleted_files WHERE index_name = $1 AND filename = $2 AND sha256 = $3",

@@ -6,8 +6,8 @@ use sqlx::{Decode, Postgres, Row as _, Sqlite, Type};
 use crate::db::error::DbError;
 use crate::db::file::{FileFacts, FileRole};
 use crate::db::record::{
-    ApiToken, Change, ChangeKind, FileRecord, IndexRecord, ProjectSpelling, ReleaseRecord, Serial,
-    TokenOperation, User, UserDetails,
+    ApiToken, ArrivedFile, Change, ChangeKind, FileRecord, IndexHoldings, IndexRecord,
+    ProjectSpelling, ReleaseRecord, Serial, TokenOperation, User, UserDetails,
 };
 use crate::db::sql::connection::Row;
 use crate::model::{IndexName, ProjectName, Recall, Sha256, Timestamp, Yanked};
@@ -191,6 +191,25 @@ pub(super) fn file(row: &Row) -> Result<FileRecord, DbError> {
             log: read.parsed("log", |text| serde_json::from_str(text).ok())?,
         },
     })
+}
+
+/// A row of `files` with the time of its arrival.
+pub(super) fn arrived(row: &Row) -> Result<ArrivedFile, DbError> {
+    Ok(ArrivedFile {
+        file: file(row)?,
+        at: reader(row, "read what came to an index last").instant("arrived")?,
+    })
+}
+
+/// A row of `holdings`.
+pub(super) fn holdings(row: &Row) -> Result<(IndexName, IndexHoldings), DbError> {
+    let read = reader(row, "read what indexes hold");
+    let holdings = IndexHoldings {
+        projects: read.number("projects")?,
+        files: read.number("files")?,
+        bytes: read.number("bytes")?,
+    };
+    Ok((read.index()?, holdings))
 }
 
 /// A row of `api_tokens`.

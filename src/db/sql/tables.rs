@@ -61,7 +61,7 @@ const fn truth(name: &'static str) -> Column {
     Column { name, kind }
 }
 
-/// All tables but `server`, in an order in which what a row refers to comes before it.
+/// All tables but `server`, and `holdings`, which the databases keep themselves; in an order in which what a row refers to comes before it.
 #[rustfmt::skip] // a table reads by rows
 pub(in crate::db) const TABLES: [Table; 9] = [
     Table { name: "changes", key: 1, columns: &[
@@ -87,7 +87,7 @@ pub(in crate::db) const TABLES: [Table; 9] = [
         text("index_name"), text("project"), text("filename"), text("version"), text("role"),
         text("for_file"), bytes("sha256"), integer("size"), text("md5"), text("blake2b_256"),
         integer("uploaded_at"), text("uploader"), text("requires_python"), bytes("metadata_sha256"),
-        text("yanked"), text("log"),
+        text("yanked"), text("log"), integer("arrived_at"),
     ] },
     Table { name: "deleted_files", key: 3, columns: &[
         text("index_name"), bytes("sha256"), text("filename"),

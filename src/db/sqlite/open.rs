@@ -42,10 +42,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
 /// Every step from nothing to the present schema. A step that has been released is never edited.
-const SCHEMA: [(i64, &str, &str); 3] = [
+const SCHEMA: [(i64, &str, &str); 4] = [
     (1, "records", include_str!("schema/0001_records.sql")),
     (2, "by key", include_str!("schema/0002_by_key.sql")),
     (3, "recalls", include_str!("schema/0003_recalls.sql")),
+    (4, "holdings", include_str!("schema/0004_holdings.sql")),
 ];
 
 /// The records in one SQLite file.

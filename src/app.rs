@@ -25,6 +25,7 @@ mod neighbours;
 mod notices;
 mod notify;
 mod open_records;
+mod overview;
 mod owner;
 mod presence;
 mod recall_drawer;

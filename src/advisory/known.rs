@@ -107,6 +107,11 @@ impl KnownAdvisories {
         self.sets.iter().map(|set| &*set.advisories)
     }
 
+    /// Every feed, in the order in which they are configured.
+    pub fn feeds(&self) -> impl Iterator<Item = &Freshness> {
+        self.sets.iter().filter_map(|set| set.freshness.as_ref())
+    }
+
     /// A feed that may no longer be relied on, and whose operator wants rules to refuse then.
     #[must_use]
     pub fn doubt(&self, now: Timestamp) -> Option<&Freshness> {
@@ -116,8 +121,8 @@ impl KnownAdvisories {
 
     /// The feeds that may no longer be relied on.
     pub fn stale(&self, now: Timestamp) -> impl Iterator<Item = &Freshness> {
-        let feeds = self.sets.iter().filter_map(|set| set.freshness.as_ref());
-        feeds.filter(move |freshness| freshness.is_stale(now))
+        self.feeds()
+            .filter(move |freshness| freshness.is_stale(now))
     }
 
     /// The earliest instant after `now` at which a doubt begins, if there is none yet.
@@ -126,8 +131,7 @@ impl KnownAdvisories {
         if self.doubt(now).is_some() {
             return None;
         }
-        let feeds = self.sets.iter().filter_map(|set| set.freshness.as_ref());
-        let feeds = feeds.filter(|freshness| freshness.denies);
+        let feeds = self.feeds().filter(|freshness| freshness.denies);
         feeds.filter_map(Freshness::ends).min()
     }
 }

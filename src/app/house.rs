@@ -11,15 +11,16 @@ use crate::app::doors::Doorway;
 use crate::app::generation::Maker;
 use crate::app::neighbours::Neighbours;
 use crate::app::open_records::OpenRecords;
+use crate::app::overview::keep_overview;
 use crate::app::{catalogued, chores, data};
 use crate::clock::Clock;
 use crate::config::{Config, Loaded};
 use crate::db::Db;
 use crate::depot::{Depot, DepotError};
-use crate::exchange::{Core, ErrorKind, Generation, Settings};
+use crate::exchange::{Core, ErrorKind, Generation, Overview, Settings};
 use crate::feed::{Keeper, KeeperParts};
 use crate::gateway::{Flows, Generations};
-use crate::journal::Journal;
+use crate::journal::{JOURNAL_FILE, Journal};
 use crate::language::IndexDocument;
 use crate::listen::Stop;
 use crate::policy::Recalls;
@@ -110,6 +111,7 @@ impl House {
             depot,
             records: Arc::clone(&records),
             catalogue: Arc::new(Catalogue::new(&loaded.config.limits.search)),
+            overview: Overview::default(),
             metrics: Arc::new(metrics.clone()),
             work: work.handle().clone(),
         }));
@@ -184,6 +186,8 @@ impl House {
         };
         let records = Arc::clone(&self.records);
         let (verified, pace) = (Arc::clone(&flows), config.limits.own.verify_pace);
+        let journal = config.data.join(JOURNAL_FILE);
+        let overview = keep_overview(Arc::clone(&flows), journal, stop.clone());
         let cataloguing = catalogued::keep_catalogue(Arc::clone(&flows), stop.clone());
         let recalling = chores::follow_recalls(Arc::clone(&flows), generations, stop.clone());
         Chores([
@@ -198,6 +202,7 @@ impl House {
             self.work.spawn(rounds.run(stop.clone())),
             self.work.spawn(recalling),
             self.work.spawn(cataloguing),
+            self.work.spawn(overview),
         ])
     }
 
@@ -255,7 +260,7 @@ impl House {
 }
 
 /// The periodic tasks, for as long as they run.
-pub(super) struct Chores([JoinHandle<()>; 7]);
+pub(super) struct Chores([JoinHandle<()>; 8]);
 
 /// The bucket that holds uploaded files, if there is one; nothing is asked of it yet.
 pub(super) fn open_depot(config: &Config, metrics: &Metrics) -> anyhow::Result<Option<Arc<Depot>>> {

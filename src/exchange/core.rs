@@ -19,6 +19,7 @@ use crate::exchange::archives::Archives;
 use crate::exchange::context::{Context, Generation, Settings};
 use crate::exchange::error::{Error, ErrorKind, Flow};
 use crate::exchange::outcome::trouble_counts_as;
+use crate::exchange::overview::Overview;
 use crate::exchange::reply::CacheResult;
 use crate::exchange::trouble::records_failed;
 use crate::model::{Hashes, IndexName, ProjectName, Sha256};
@@ -46,6 +47,8 @@ pub struct Core {
     pub records: Arc<dyn Db>,
     /// What is searched; flows note there what is new.
     pub catalogue: Arc<Catalogue>,
+    /// What people's pages say of the gateway as a whole.
+    pub overview: Overview,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// The runtime on which work continues after its client has left.

@@ -54,7 +54,8 @@ pub fn asked_index<'a>(route: &'a PublicRoute, policies: &'a Policies) -> Option
         | PublicRoute::Index { index, .. }
         | PublicRoute::Project { index, .. }
         | PublicRoute::Release { index, .. }
-        | PublicRoute::Documentation { index, .. } => Some(index),
+        | PublicRoute::Documentation { index, .. }
+        | PublicRoute::Uploads { index } => Some(index),
         PublicRoute::Api(ApiOf::Root | ApiOf::User(_))
         | PublicRoute::Status
         | PublicRoute::Users(_)

@@ -127,6 +127,7 @@ impl Front {
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
             | PublicRoute::Documentation { .. }
+            | PublicRoute::Uploads { .. }
             | PublicRoute::Search
             | PublicRoute::Static { .. }
             | PublicRoute::Redirect { .. }
@@ -374,9 +375,10 @@ fn kind_of(route: &PublicRoute) -> Route {
             Audience::Json | Audience::Installer => Route::Api,
             Audience::Person => Route::Web,
         },
-        PublicRoute::Search | PublicRoute::Static { .. } | PublicRoute::Documentation { .. } => {
-            Route::Web
-        }
+        PublicRoute::Search
+        | PublicRoute::Static { .. }
+        | PublicRoute::Documentation { .. }
+        | PublicRoute::Uploads { .. } => Route::Web,
         PublicRoute::Redirect { .. } | PublicRoute::NotFound => Route::Other,
     }
 }

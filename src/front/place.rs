@@ -133,9 +133,9 @@ pub fn place(route: &PublicRoute, path: &str, around: &Surroundings<'_>) -> Plac
             _ => Place::Ours,
         },
         PublicRoute::Static { .. } => open,
-        // Documentation is kept for our stages alone. A path unknown to us may be known to devpi or its plugins; but below an index with rules devpi
-        // might read it as one of its files.
-        PublicRoute::NotFound | PublicRoute::Documentation { .. } => {
+        // Documentation and uploads are kept for our stages alone. A path unknown to us may be known to devpi
+        // or its plugins; but below an index with rules devpi might read it as one of its files.
+        PublicRoute::NotFound | PublicRoute::Documentation { .. } | PublicRoute::Uploads { .. } => {
             let Some(index) = index_of(path) else {
                 return open;
             };

@@ -23,6 +23,7 @@ use crate::gateway::quarantine::Belonging;
 use crate::gateway::sidecar;
 use crate::gateway::sidecar::Sidecars;
 use crate::gateway::small::SmallFiles;
+use crate::gateway::uploads::Uploads;
 use crate::gateway::verify::Verification;
 use crate::model::{IndexName, ProjectName, Timestamp};
 use crate::page::PageForm;
@@ -45,6 +46,8 @@ pub struct Flows {
     pub pages: Arc<Pages>,
     /// Project lists.
     pub lists: Arc<Lists>,
+    /// What came to indexes last.
+    pub uploads: Uploads,
     /// Decisions about files.
     pub tickets: Arc<Tickets>,
     /// Small files in memory.
@@ -127,6 +130,7 @@ impl Flows {
         };
         Self {
             lists: Arc::new(Lists::new(core.clone(), names.clone())),
+            uploads: Uploads::new(core.clone(), stacks.clone()),
             files: Arc::new(files),
             garbage,
             deposits,

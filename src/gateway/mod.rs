@@ -28,6 +28,7 @@ mod sidecar;
 mod small;
 mod stretches;
 mod tickets;
+mod uploads;
 mod verify;
 pub use attachment::{DOC_ZIP, TOX_RESULT, leading, stands_at};
 pub use content::Content;

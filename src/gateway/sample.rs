@@ -11,7 +11,7 @@ use crate::cache::{SourcePage, Validity};
 use crate::clock::Clock;
 use crate::config::CacheConfig;
 use crate::db::Sqlite;
-use crate::exchange::{Context, Core, Generation, Settings};
+use crate::exchange::{Context, Core, Generation, Overview, Settings};
 use crate::gateway::flows::Flows;
 use crate::gateway::tickets::Grant;
 use crate::language::{IndexDocument, NoFiles, read_text};
@@ -60,6 +60,7 @@ pub async fn core(
         store: Arc::new(FsStore::open(&folder.join("store"), 1 << 30).unwrap()),
         depot: None,
         records: Arc::new(database),
+        overview: Overview::default(),
         metrics: Arc::new(Metrics::register(Registry::new(), "0").unwrap()),
         work: tokio::runtime::Handle::current(),
     }

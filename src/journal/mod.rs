@@ -19,12 +19,15 @@ mod laws;
 mod ledger;
 mod open;
 mod read;
+mod refused;
 mod row;
 mod statement;
 
 pub use asked::JournalAsked;
 pub use entry::{JournalAnswer, JournalDecision};
+pub use error::JournalError;
 pub use keeper::Journal;
 pub use open::{JOURNAL_FILE, JournalRules};
 pub use read::JournalReader;
+pub use refused::JournalRefused;
 pub use row::{JournalRow, JournalSubject};

@@ -155,6 +155,14 @@ impl JournalReader {
         self.names.clients.get(&number).cloned()
     }
 
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Closes the file.
     pub async fn close(self) {
         // A reader has nothing to lose.

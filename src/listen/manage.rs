@@ -79,7 +79,8 @@ impl RequestHandler for ManageDoor {
                 // Our own failures say nothing about what was asked.
                 subject.is_content &= !refusal.status.is_server_error();
                 let words = refusal.message.clone();
-                let mut reply = refusal_reply(refusal, &head.headers, with_reason_phrase);
+                let to = (head.uri.path(), &head.headers);
+                let mut reply = refusal_reply(refusal, to, with_reason_phrase);
                 subject.note(&mut reply.record, Some(&words));
                 reply
             }
@@ -222,7 +223,9 @@ impl ManageDoor {
                 let is_manage = request.arrival.is_manage;
                 Ok(writer.pip_search((&index, is_manage), &object).await)
             }
-            ManageRoute::AuthCheck => Ok(writer.auth_check(&caller)),
+            ManageRoute::AuthCheck => {
+                Ok(writer.auth_check(&caller, (request.head.uri.path(), headers)))
+            }
             // `route` has refused these.
             ManageRoute::NotAllowed(_) | ManageRoute::NotFound => {
                 Err(Refusal::exception(StatusCode::NOT_FOUND, "no such route"))

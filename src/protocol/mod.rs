@@ -51,7 +51,7 @@ pub use packing::Packing;
 pub use preferences::Preferences;
 pub use problem::{Problem, devpi_message, reason_phrase};
 pub use range::{Selected, content_range, content_range_unsatisfied, select_range};
-pub use route::{ApiOf, AskedIndex, PublicRoute};
+pub use route::{ApiOf, AskedIndex, PublicRoute, UPLOADS_FEED};
 pub use strict::{BadHead, check_parts, check_raw, is_host};
 pub use upload_form::{
     ClaimedDigests, FileSubmission, Submission, SubmittedRelease, UploadForm, complete, is_version,

@@ -10,6 +10,12 @@ use crate::page::{PageForm, encode};
 use crate::protocol::audience::Audience;
 use crate::protocol::segments::{BadPath, Segments};
 
+/// The name of an index's feed of uploads. No project has a plus in its name, and devpi has no such route.
+pub const UPLOADS_FEED: &str = "+uploads.atom";
+
+/// The suffix of a sidecar's name (PEP 658).
+const SIDECAR: &str = ".metadata";
+
 /// What a GET or HEAD asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicRoute {
@@ -96,6 +102,11 @@ pub enum PublicRoute {
         /// Its proper place, relative to the requested one, if that is another. It is no
         /// [`PublicRoute::Redirect`]: devpi-web has pages of its own there.
         moved: Option<String>,
+    },
+    /// `/{user}/{index}/+uploads.atom`: what was uploaded of late, as a feed.
+    Uploads {
+        /// The index.
+        index: IndexName,
     },
     /// The search page, `/+search`.
     Search,
@@ -212,6 +223,7 @@ impl Reading<'_> {
             },
             ["+api"] => PublicRoute::Api(ApiOf::Index(index)),
             ["+doctor"] => PublicRoute::Doctor(AskedIndex::Named(index)),
+            [UPLOADS_FEED] if !self.has_slash => PublicRoute::Uploads { index },
             ["+simple"] if self.has_slash => self.list(index, PageForm::Simple),
             ["+simple"] if is_installer() => self.list(index, PageForm::SimpleNoSlash),
             ["+simple"] => self.redirect("+simple/", false),

@@ -20,4 +20,4 @@ pub use replay::{
     AskedProject, Foreseen, ReplayedFile, ReplayedProject, Turn, Why, foresee, replay,
 };
 pub use routes::Reader;
-pub use web::static_file;
+pub use web::{denied_page, static_file};

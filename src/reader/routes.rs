@@ -87,6 +87,7 @@ impl Reader {
             | PublicRoute::Project { .. }
             | PublicRoute::Release { .. }
             | PublicRoute::Documentation { .. }
+            | PublicRoute::Uploads { .. }
             | PublicRoute::Search
             | PublicRoute::Static { .. } => Ok(self.looked_at(look, take(record)).await),
             PublicRoute::NotFound => match audience(ask) {
@@ -115,6 +116,13 @@ impl Reader {
                 return redirect(to, false, record);
             }
             return match Box::pin(documentation(look, &asked, &record)).await {
+                Ok(reply) => reply,
+                Err(trouble) => web::web_reply(look, Err(trouble), record).await,
+            };
+        }
+        if let PublicRoute::Uploads { index } = &ask.route {
+            record.route = Route::Web;
+            return match Box::pin(web::uploads_feed(look, index, &record)).await {
                 Ok(reply) => reply,
                 Err(trouble) => web::web_reply(look, Err(trouble), record).await,
             };
@@ -158,6 +166,7 @@ impl Reader {
             | PublicRoute::Doctor(_)
             | PublicRoute::Static { .. }
             | PublicRoute::Documentation { .. }
+            | PublicRoute::Uploads { .. }
             | PublicRoute::ProjectList { .. }
             | PublicRoute::ProjectPage { .. }
             | PublicRoute::File { .. }
@@ -289,6 +298,7 @@ async fn object(look: Look<'_>, record: &mut Record) -> Result<ApiAnswer, Troubl
         PublicRoute::Search => api_search(look).await,
         PublicRoute::Static { .. }
         | PublicRoute::Documentation { .. }
+        | PublicRoute::Uploads { .. }
         | PublicRoute::ProjectList { .. }
         | PublicRoute::ProjectPage { .. }
         | PublicRoute::File { .. }
@@ -308,7 +318,9 @@ fn audience(ask: &Ask<'_>) -> Audience {
         | PublicRoute::Release { audience, .. } => *audience,
         PublicRoute::Api(_) | PublicRoute::Status | PublicRoute::Doctor(_) => Audience::Json,
         PublicRoute::Search if Audience::names_json(ask.headers) => Audience::Json,
-        PublicRoute::Search | PublicRoute::Documentation { .. } => Audience::Person,
+        PublicRoute::Search | PublicRoute::Documentation { .. } | PublicRoute::Uploads { .. } => {
+            Audience::Person
+        }
         PublicRoute::Static { .. }
         | PublicRoute::ProjectList { .. }
         | PublicRoute::ProjectPage { .. }
@@ -343,7 +355,9 @@ fn note(route: &PublicRoute, record: &mut Record) {
             record.index = Some(index.clone());
             record.project = Some(project.clone());
         }
-        PublicRoute::Index { index, .. } | PublicRoute::Api(ApiOf::Index(index)) => {
+        PublicRoute::Index { index, .. }
+        | PublicRoute::Uploads { index }
+        | PublicRoute::Api(ApiOf::Index(index)) => {
             record.index = Some(index.clone());
         }
         PublicRoute::Doctor(AskedIndex::Named(index)) => record.index = Some(index.clone()),

@@ -141,6 +141,12 @@ impl Breaker {
         };
     }
 
+    /// Whether the upstream counts as failing: it was unreachable last, or is being left alone.
+    #[must_use]
+    pub fn is_in_trouble(&self) -> bool {
+        self.state != State::Closed || self.unreachable > 0
+    }
+
     /// Whether requests are refused at `now`; unlike `allow`, this does not start a probe.
     #[must_use]
     pub fn is_open(&self, now: Instant) -> bool {

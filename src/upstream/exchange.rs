@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::io::Read as _;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::upstream::error::UpstreamError;
 use crate::upstream::fleet::{Fleet, FleetError, FleetRead};
 use crate::upstream::hosts::NotOpen;
 use crate::upstream::retry::{Again, pause_before_next};
+use crate::upstream::state::UpstreamState;
 use crate::upstream::{retry, words};
 
 /// Most of a refusal's body that is read for its words, in bytes.
@@ -351,8 +353,17 @@ async fn words_of(mut response: Response) -> String {
 #[derive(Debug)]
 pub(super) struct Breakers {
     closed: Breaker,
-    troubled: Mutex<HashMap<String, Breaker>>,
+    troubled: Mutex<HashMap<String, Troubled>>,
+    /// Whether anything was answered yet.
+    answered: AtomicBool,
     numbers: RandomState,
+}
+
+/// An origin that has failed since it last answered.
+#[derive(Debug)]
+struct Troubled {
+    breaker: Breaker,
+    since: Instant,
 }
 
 impl Breakers {
@@ -360,6 +371,7 @@ impl Breakers {
         Self {
             closed: Breaker::of(limits),
             troubled: Mutex::default(),
+            answered: AtomicBool::new(false),
             numbers: RandomState::new(),
         }
     }
@@ -369,24 +381,38 @@ impl Breakers {
         self.numbers.hash_one(url.path())
     }
 
-    fn troubled(&self) -> MutexGuard<'_, HashMap<String, Breaker>> {
+    /// How an origin is doing.
+    pub(super) fn state_of(&self, origin: &str, now: Instant) -> UpstreamState {
+        let troubled = self.troubled();
+        let known = troubled.get(origin);
+        match known.filter(|known| known.breaker.is_in_trouble()) {
+            Some(known) => UpstreamState::Failing(now.duration_since(known.since)),
+            None if self.answered.load(Ordering::Relaxed) => UpstreamState::Answers,
+            None => UpstreamState::Unasked,
+        }
+    }
+
+    fn troubled(&self) -> MutexGuard<'_, HashMap<String, Troubled>> {
         self.troubled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn allow(&self, origin: &str, now: Instant) -> Permit {
         let mut troubled = self.troubled();
-        let breaker = troubled.get_mut(origin);
-        breaker.map_or(Permit::Send, |breaker| breaker.allow(now))
+        let known = troubled.get_mut(origin);
+        known.map_or(Permit::Send, |known| known.breaker.allow(now))
     }
 
-    fn record(&self, origin: String, now: Instant, outcome: Outcome) {
+    pub(super) fn record(&self, origin: String, now: Instant, outcome: Outcome) {
         let mut troubled = self.troubled();
         if outcome == Outcome::Answered {
+            self.answered.store(true, Ordering::Relaxed);
             troubled.remove(&origin);
         } else if troubled.len() < BREAKERS_MAX || troubled.contains_key(&origin) {
-            let breaker = troubled.entry(origin);
-            let breaker = breaker.or_insert_with(|| self.closed.clone());
-            breaker.record(now, outcome);
+            let known = troubled.entry(origin).or_insert_with(|| Troubled {
+                breaker: self.closed.clone(),
+                since: now,
+            });
+            known.breaker.record(now, outcome);
         }
     }
 }

@@ -21,6 +21,7 @@ mod page;
 mod publish;
 mod retry;
 mod sparse;
+mod state;
 mod wheel;
 mod words;
 
@@ -36,4 +37,5 @@ pub use hosts::{Bounds, OwnDoors, Trust};
 pub use metadata::WheelAnswer;
 pub use page::{Page, PageAnswer, Validators};
 pub use publish::{Outgoing, PublishAnswer, Publisher};
+pub use state::UpstreamState;
 pub use wheel::{InvalidWheel, core_metadata_of_file, metadata_of_file, startup_files_of_file};

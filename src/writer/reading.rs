@@ -22,11 +22,11 @@ impl Writer {
     /// (docs/protocol/devpi.md §19). As long as reading needs no permission everybody passes, except
     /// with wrong credentials.
     #[must_use]
-    pub fn auth_check(&self, caller: &Caller) -> Reply {
+    pub fn auth_check(&self, caller: &Caller, (path, headers): (&str, &HeaderMap)) -> Reply {
         if caller.refused.is_some() {
             let refusal =
                 Refusal::exception(StatusCode::UNAUTHORIZED, "these credentials are not valid");
-            return refusal_reply(refusal, &HeaderMap::new(), false);
+            return refusal_reply(refusal, (path, headers), false);
         }
         managed(StatusCode::OK, "text/plain", Bytes::new())
     }

@@ -13,6 +13,7 @@ use serde_json::json;
 use crate::devpi::{ApiAnswer, Refusal, RefusalStyle};
 use crate::exchange::{Body, Error, ErrorKind, Record, Reply, Route, reply_head};
 use crate::protocol::{Audience, devpi_message, reason_phrase};
+use crate::reader::denied_page;
 use crate::store::StoreError;
 
 /// The only challenge to which old versions of `setup.py register` respond with their password.
@@ -33,12 +34,17 @@ pub fn answered(answer: &ApiAnswer) -> Reply {
     managed(answer.status, "application/json", answer.to_text().into())
 }
 
-/// A refusal as a reply to a request with these headers; its cause goes to the log, here and only here.
+/// A refusal as a reply to a request for this path with these headers; its cause goes to the log, here and only
+/// here. In a browser somebody reads a page about what they may not do; no other client is told anything else.
 ///
 /// With a reason phrase the words stand in the status line as well, which is all that clients show of a
 /// refused upload. API clients show the message next to the status line, so there the words stand once.
 #[must_use]
-pub fn refusal_reply(refusal: Refusal, headers: &HeaderMap, with_reason_phrase: bool) -> Reply {
+pub fn refusal_reply(
+    refusal: Refusal,
+    (path, headers): (&str, &HeaderMap),
+    with_reason_phrase: bool,
+) -> Reply {
     let (status, message) = (refusal.status, &refusal.message);
     if status.is_server_error() && refusal.retry_after.is_none() {
         let cause = refusal.cause.as_deref();
@@ -49,8 +55,14 @@ pub fn refusal_reply(refusal: Refusal, headers: &HeaderMap, with_reason_phrase: 
         _ => reason_phrase(message),
     });
     let title = phrase.as_deref().unwrap_or(standard(status));
-    let (content_type, body) = body(&refusal, form_for(headers), title);
-    let mut more = HeaderMap::new();
+    let is_denied = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    let (content_type, body, mut more) = if is_denied && Audience::of(headers) == Audience::Person {
+        let page = denied_page(path, status, message);
+        (page.content_type, page.body, page.head)
+    } else {
+        let (content_type, body) = body(&refusal, form_for(headers), title);
+        (content_type, body, HeaderMap::new())
+    };
     if status == StatusCode::UNAUTHORIZED {
         more.insert(WWW_AUTHENTICATE, CHALLENGE);
     }
@@ -160,7 +172,7 @@ mod tests {
         if let Some(accept) = accept {
             headers.insert(ACCEPT, accept.parse().unwrap());
         }
-        let reply = refusal_reply(refusal, &headers, with_reason_phrase);
+        let reply = refusal_reply(refusal, ("/", &headers), with_reason_phrase);
         let kind = reply.head["content-type"].to_str().unwrap().to_owned();
         let Body::Bytes(bytes) = reply.body else {
             panic!("no bytes")
@@ -203,7 +215,7 @@ mod tests {
     #[test]
     fn a_refused_permission_reads_as_devpi_has_it() {
         let (_, text) = content(Refusal::denied(), Some("application/json"));
-        let (_, whatever_is_accepted) = content(Refusal::denied_by_api(), Some("text/html"));
+        let (_, whatever_is_accepted) = content(Refusal::denied_by_api(), Some("text/plain"));
         assert_eq!(text, whatever_is_accepted);
         insta::assert_snapshot!(text, @r#"
         {
@@ -217,9 +229,61 @@ mod tests {
     #[test]
     fn a_refused_login_names_the_realm_that_old_clients_know() {
         let refusal = Refusal::exception(StatusCode::UNAUTHORIZED, "say who you are");
-        let reply = refusal_reply(refusal, &HeaderMap::new(), false);
+        let reply = refusal_reply(refusal, ("/", &HeaderMap::new()), false);
         assert_eq!(reply.head[WWW_AUTHENTICATE], "Basic realm=\"pypi\"");
         assert_eq!(reply.reason, None);
+    }
+
+    #[test]
+    fn who_may_not_do_something_reads_a_page_in_a_browser_alone() {
+        let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+        let pip = "application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, \
+                   text/html; q=0.01";
+        let clients = [
+            ("Mozilla/5.0", browser, true),
+            ("pip/26.3", pip, false),
+            ("pip/26.3", "text/html", false),
+            ("devpi-client/7.3.0", "application/json", false),
+            ("Mozilla/5.0", "application/json, text/html", false),
+            ("twine/7.0.0", "*/*", false),
+        ];
+        for status in [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN] {
+            for style in [
+                RefusalStyle::Api,
+                RefusalStyle::Exception,
+                RefusalStyle::Denial,
+            ] {
+                for (agent, accept, is_page) in clients {
+                    let mut headers = HeaderMap::new();
+                    headers.insert(ACCEPT, accept.parse().unwrap());
+                    headers.insert(http::header::USER_AGENT, agent.parse().unwrap());
+                    let refusal = Refusal::new(status, style, "say <who> you are");
+                    let reply = refusal_reply(refusal, ("/me/dev", &headers), false);
+                    assert_eq!(reply.status, status);
+                    let challenge = reply.head.get(WWW_AUTHENTICATE);
+                    let is_challenged = status == StatusCode::UNAUTHORIZED;
+                    assert_eq!(
+                        challenge.is_some_and(|one| *one == CHALLENGE),
+                        is_challenged
+                    );
+                    let policy = reply.head.get("content-security-policy");
+                    assert_eq!(policy.is_some(), is_page, "{agent} {accept} {style:?}");
+                    let Body::Bytes(body) = &reply.body else {
+                        panic!("no bytes")
+                    };
+                    assert_eq!(reply.head["content-length"], *body.len().to_string());
+                    let text = String::from_utf8(body.to_vec()).unwrap();
+                    let link = "href=\"../+static/style.css\"";
+                    let is_styled = text.contains(link) && text.contains("say &lt;who&gt; you are");
+                    assert_eq!(is_styled, is_page, "{agent} {accept} {style:?}: {text}");
+                }
+            }
+        }
+        let (kind, text) = content(Refusal::bad_request("no"), Some(browser));
+        assert!(
+            kind == "application/json" && text.contains("no"),
+            "{kind}: {text}"
+        );
     }
 
     #[test]
@@ -232,7 +296,7 @@ mod tests {
             let refusal = || Refusal::new(StatusCode::CONFLICT, style, "it exists");
             let json = Some("application/json");
             let reason = |with_reason_phrase| {
-                refusal_reply(refusal(), &HeaderMap::new(), with_reason_phrase).reason
+                refusal_reply(refusal(), ("/", &HeaderMap::new()), with_reason_phrase).reason
             };
             assert_eq!(reason(false), None);
             assert_eq!(reason(true).as_deref(), Some("it exists"), "{style:?}");
@@ -244,7 +308,7 @@ mod tests {
             }
         }
         let nobody = Refusal::exception(StatusCode::UNAUTHORIZED, "say who you are");
-        let reply = refusal_reply(nobody, &HeaderMap::new(), true);
+        let reply = refusal_reply(nobody, ("/", &HeaderMap::new()), true);
         assert_eq!(
             reply.reason.as_deref(),
             Some("Unauthorized: say who you are")

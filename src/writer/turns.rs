@@ -66,7 +66,7 @@ mod tests {
         let first = turns.take().await.unwrap();
         let refused = turns.take().await.unwrap_err();
         assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-        let reply = refusal_reply(refused, &http::HeaderMap::new(), false);
+        let reply = refusal_reply(refused, ("/", &http::HeaderMap::new()), false);
         assert!(reply.head.contains_key(http::header::RETRY_AFTER));
         let (second, ()) = tokio::join!(turns.take(), async {
             tokio::time::sleep(Duration::from_secs(1)).await;

@@ -3,18 +3,23 @@
 //! finds no barrier. Pictures are left in `target/pictures`.
 
 use std::fs;
+use std::io::{Cursor, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::support::{
-    Client, Door, FakeIndex, Listed, Program, Project, Setup, Tool, Web, Wheel, look_at,
+    Client, Door, FakeIndex, Form, Listed, Program, Project, Setup, Tool, Web, Wheel, look_at,
 };
 
+/// With an upstream and a feed that do not answer.
 const POLICIES: &str = r#"
 default_index: packages/stable
+advisories: [{ url: "http://127.0.0.1:9/PyPI/all.zip" }]
+limits: { upstream_retry_time: 0s }
 indexes:
   root/pypi: { type: mirror, title: The public index }
+  root/gone: { type: mirror, mirror_url: "http://127.0.0.1:9/simple/" }
   packages/stable:
     title: What production runs
     bases: [root/pypi]
@@ -151,6 +156,89 @@ async fn upload(program: &Program) {
     }
     let second = door.upload("packages/stable", "acme-other", "2.0").await;
     assert_eq!(second.status, 200, "{}", second.text());
+    let (docs, url) = (
+        documentation(),
+        format!("{}packages/stable/", program.manage_url()),
+    );
+    let form = Form::empty()
+        .field(":action", "doc_upload")
+        .field("name", "acme-tool")
+        .field("version", "1.0")
+        .file("content", "acme-tool-1.0.doc.zip", &docs);
+    let headers = [("content-type", &*Form::content_type())];
+    let kept = Web::new()
+        .send(http::Method::POST, &url, &headers, form.body())
+        .await;
+    assert_eq!(kept.status, 200, "{}", kept.text());
+}
+
+/// Documentation as Sphinx makes it: a style sheet and a script beside the page, one within it; and what a
+/// stranger's page might try, which says on the page how far it came.
+const DOCUMENTATION: &str = r#"<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>acme-tool</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="stylesheet" href="_static/basic.css"><script src="_static/doctools.js"></script>
+<script src="https://counter.example/count.js"></script></head>
+<body><nav aria-label="contents"><a href="api/index.html">The interface</a></nav>
+<main><h1>acme-tool</h1><p>How to use the tool of the house.</p><p id="own"></p><p id="tried"></p></main>
+<script>
+const tried = [];
+const tryOut = (what, does) => { try { does(); tried.push(what); } catch (error) {} };
+tryOut('cookie', () => document.cookie);
+tryOut('storage', () => localStorage.setItem('a', 'b'));
+document.getElementById('own').textContent = 'scripts of its own: ' + typeof highlight;
+fetch('/+status').then(() => tried.push('fetch'), () => 0).then(() => {
+    document.getElementById('tried').textContent = 'got through: ' + tried.join(' ');
+});
+</script></body></html>
+"#;
+
+fn documentation() -> Vec<u8> {
+    let files = [
+        ("index.html", DOCUMENTATION),
+        (
+            "api/index.html",
+            "<!DOCTYPE html><title>api</title><p>run()",
+        ),
+        (
+            "_static/basic.css",
+            "body { max-width: 40rem; margin: 1rem auto; padding: 0 1rem; font-family: serif; }",
+        ),
+        ("_static/doctools.js", "function highlight() {}"),
+    ];
+    let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, content) in files {
+        let options = zip::write::SimpleFileOptions::default();
+        zip.start_file(name, options).unwrap();
+        zip.write_all(content.as_bytes()).unwrap();
+    }
+    zip.finish().unwrap().into_inner()
+}
+
+/// Asks for what is refused, and for what nobody answers, until the first page tells of both.
+async fn troubled(program: &Program) {
+    let (web, home) = (Web::new(), program.public_url());
+    for path in ["packages/stable/+simple/banned/", "root/gone/+simple/six/"] {
+        let pip = [("user-agent", "pip/26.3")];
+        let got = web.get_with(&format!("{home}{path}"), &pip).await;
+        assert!(got.status >= 400, "{path}: {}", got.text());
+    }
+    let browser = [("accept", "text/html"), ("user-agent", "Mozilla/5.0")];
+    super::support::soon(async {
+        loop {
+            let page = web.get_with(home, &browser).await.text();
+            let is_told = [
+                "/packages/stable/banned\">",
+                "does not answer",
+                "lists 3 projects",
+            ];
+            if is_told.iter().all(|words| page.contains(words)) {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
 }
 
 /// Asks for a page until it has what the release says about itself, which comes behind the first answer.
@@ -202,6 +290,7 @@ async fn pages_are_readable_on_every_screen_and_without_barriers() {
         described(&program, path).await;
     }
     found_soon(&program, "acme-tool").await;
+    troubled(&program).await;
     let page =
         |name: &str, path: &str, status: u16| json!({"name": name, "path": path, "status": status});
     let pages = [
@@ -224,6 +313,17 @@ async fn pages_are_readable_on_every_screen_and_without_barriers() {
         ),
         page("refused", "/packages/stable/banned", 451),
         page("absent", "/packages/stable/nothing-of-this-name", 404),
+        json!({"name": "not-logged-in", "path": "/+authcheck", "status": 401,
+            "url": program.manage_url().trim_end_matches('/'),
+            "headers": {"Authorization": "Basic bm9ib2R5Om5vdGhpbmc="}}),
+        // Its policy stops what it tries, and the browser says so.
+        json!({"name": "documentation", "path": "/packages/stable/acme-tool/1.0/+d/", "status": 200,
+            "is_foreign": true,
+            "stopped": ["counter.example", "/+status"],
+            "noise": ["net::ERR_"],
+            "holds": "getComputedStyle(document.body).fontFamily === 'serif' \
+                && document.getElementById('own').textContent === 'scripts of its own: function' \
+                && document.getElementById('tried').textContent.trim() === 'got through:'"}),
     ];
     let pictures = Path::new(env!("CARGO_TARGET_TMPDIR")).join("../pictures");
     fs::create_dir_all(&pictures).unwrap();

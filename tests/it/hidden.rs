@@ -6,6 +6,7 @@ use std::io::Read;
 use bytes::Bytes;
 use cheesecloth::testing::clock::Clock;
 use cheesecloth::testing::db::{FileFacts, FileRole};
+use cheesecloth::testing::exchange::{RefusedLately, RefusedOften};
 use cheesecloth::testing::model::{
     CoreMetadata, File, Filename, Hashes, IndexName, ProjectName, Sha256, Yanked,
 };
@@ -166,6 +167,7 @@ fn paths() -> Vec<String> {
         "/+f/x/y/six.zip",
         "/+f/abc/0123456789abc/nothing-1.0.tar.gz",
         "/six/1.0/+d/index.html",
+        "/+uploads.atom",
         "/+stranger",
     ]
     .map(str::to_owned)
@@ -248,6 +250,40 @@ async fn an_index_that_is_not_public_answers_as_if_there_were_none() {
         compared > 200,
         "only {compared} of them are there at the management door"
     );
+}
+
+#[tokio::test]
+async fn the_first_page_tells_nothing_of_what_its_door_does_not_show() {
+    let house = house(POLICIES).await;
+    let often = [("s/hidden", "one-of-the-house"), ("s/top", "leftpad")];
+    let often = often.map(|(at, project)| RefusedOften {
+        index: index(at),
+        project: project.into(),
+        rule: "p/deny".into(),
+        times: 7,
+    });
+    house.flows().core.overview.tell_refused(RefusedLately {
+        since: NOW.parse().unwrap(),
+        often: often.into(),
+    });
+    let asked = Asked::public("GET", "/", &[("accept", "text/html")]);
+    let open = house.ask(&asked.at_management()).await.text();
+    let shut = house.ask(&asked).await.text();
+    // The upstream of a hidden mirror, what a hidden stage holds, what was refused there.
+    for words in [
+        "href=\"./m/hidden\"",
+        "1 project, 3 files",
+        "one-of-the-house",
+    ] {
+        assert!(open.contains(words), "{words} in {open}");
+        assert!(!shut.contains(words), "{words} in {shut}");
+    }
+    assert!(shut.contains("leftpad"), "{shut}");
+    let asked = Asked::public("GET", "/s/top", &[("accept", "text/html")]);
+    let open = house.ask(&asked.at_management()).await.text();
+    let shut = house.ask(&asked).await.text();
+    assert!(open.contains("1 project, 3 files"), "{open}");
+    assert!(!shut.contains("3 files"), "{shut}");
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! What the journal promises, shown on files.
 
 mod kept;
+mod refused;
 mod rows;
 mod running;
 

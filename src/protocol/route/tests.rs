@@ -84,6 +84,7 @@ fn route(path_and_query: &str, audience: Audience) -> String {
             let moved = moved.map_or(String::new(), |to| format!(" moved to {to}"));
             format!("documentation of {project} {version} in {index}: {path:?}{moved}")
         }
+        PublicRoute::Uploads { index } => format!("uploads to {index}"),
         PublicRoute::Search => "search".to_owned(),
         PublicRoute::Static { name } => format!("static {name}"),
         PublicRoute::Redirect {
@@ -116,6 +117,7 @@ fn installers_find_simple_pages_everywhere() {
         ("/simple/six", "302 six/"),
         ("/simple/six/", "page of six in default as Default"),
         ("/u/i/six/1.0", "release six 1.0 in u/i for Installer"),
+        ("/u/i/+uploads.atom", "uploads to u/i"),
     ] {
         assert_eq!(route(path, Audience::Installer), expected, "{path}");
     }
@@ -167,6 +169,8 @@ fn others_find_objects_and_web_pages() {
         ("/+status", "status"),
         ("/+search?query=six", "search"),
         ("/+static/style.css", "static style.css"),
+        ("/u/i/+uploads.atom", "uploads to u/i"),
+        ("/u/i/%2Buploads.atom", "uploads to u/i"),
     ] {
         assert_eq!(route(path, Audience::Json), expected, "{path}");
         let for_person = expected.replace("Json", "Person");

@@ -13,7 +13,7 @@ use crate::db::{
     UserDetails,
 };
 use crate::devpi::IndexSettings;
-use crate::exchange::{Arrival, Ask, Body, Reply};
+use crate::exchange::{Arrival, Ask, Body, Overview, Reply};
 use crate::gateway::{Flows, mirror_metadata_key, sample_core as core};
 use crate::model::{
     File, Filename, Hashes, IndexName, ProjectName, Sha256, Timestamp, UploadTime,
@@ -315,6 +315,11 @@ impl House {
             is_mirror: index.is_mirror(),
         });
         keeper.follow(indexes.collect()).await.unwrap();
+    }
+
+    /// What is found out behind the scenes.
+    pub fn overview(&self) -> &Overview {
+        &self.flows.core.overview
     }
 
     pub fn now(&self) -> Timestamp {

@@ -213,7 +213,7 @@ pub fn uploaded(time: UploadTime) -> Markup {
 }
 
 /// A size for people: about three digits.
-fn size(bytes: u64) -> String {
+pub fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");

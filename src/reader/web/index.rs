@@ -6,8 +6,10 @@ use crate::catalog::unknown_index;
 use crate::exchange::Trouble;
 use crate::model::{IndexName, ProjectName};
 use crate::reader::look::Look;
+use crate::reader::web::held::Held;
 use crate::reader::web::layout::WebPage;
 use crate::reader::web::stack;
+use crate::reader::web::uploads::{feed_path, feed_title, uploads};
 use crate::reader::web::usage::usage;
 use crate::reader::web::way::Way;
 
@@ -21,6 +23,14 @@ pub async fn web_index(look: Look<'_>, name: &IndexName) -> Result<WebPage, Trou
         return Err(unknown_index(name).into());
     };
     let way = Way::from(look.ask.path);
+    let held = Held::read(look).await?;
+    let uploads = match index.is_mirror() {
+        true => html! {},
+        false => {
+            let latest = look.flows.uploads.latest(look.cx, name).await?;
+            html! { h2 { "Uploads of late" } (uploads(&way, name, &latest)) }
+        }
+    };
     let projects = if index.is_mirror() {
         html! {
             p { "A mirror has what its upstream has: " a href=(simple_list(&way, name)) { "its project list" } "." }
@@ -37,13 +47,16 @@ pub async fn web_index(look: Look<'_>, name: &IndexName) -> Result<WebPage, Trou
             None => { p.faint { "made through the API" } }
         }
         h2 { "Where a project is looked for" }
-        (stack::drawn(&way, stack, &|one| look.shows(&one.name)))
+        (stack::drawn(&way, stack, &held, &|one| look.shows(&one.name)))
         h2 { "How to use it" }
         (usage(&look.outside(), name))
         h2 { "Projects of its own" }
         (projects)
+        (uploads)
     };
-    Ok(WebPage::new(name.as_str(), content))
+    let mut page = WebPage::new(name.as_str(), content);
+    page.feed = (!index.is_mirror()).then(|| (feed_title(name), feed_path(&way, name)));
+    Ok(page)
 }
 
 fn simple_list(way: &Way, index: &IndexName) -> String {
@@ -84,8 +97,10 @@ mod tests {
             .unwrap();
         insta::assert_snapshot!(in_lines(stack), @r#"
          class="stack">
-        <li class="stage"><a href="../../packages/develop">packages/develop</a> <span class="tag faint">stage</span></li>
+        <li class="stage"><a href="../../packages/develop">packages/develop</a> <span class="tag faint">stage</span>
+        <div>1 project, 1 file, 1.1 KiB</div></li>
         <li class="stage"><a href="../../packages/stable">packages/stable</a> <span class="tag faint">stage</span> <span class="tag faint">non-volatile</span> <span class="faint">What &lt;production&gt; runs</span>
+        <div>2 projects, 3 files, 5.8 KiB</div>
         <details><summary>policy <strong>corporate</strong> <span class="tag good">enforced</span> <span class="faint">house.yaml:23</span></summary>
         <ul>
         <li>deny: { project: requests, versions: &lt;2.31 } “CVE-2023-32681” <span class="faint">corporate/deny-project-versions-aa22ab5b house.yaml:26</span></li>
@@ -93,6 +108,7 @@ mod tests {
         <div><span class="good">owns</span> acme-*: never from a mirror</div>
         <div>private names that mirrors may add to: six</div></li>
         <li class="mirror"><a href="../../root/pypi">root/pypi</a> <span class="tag faint">mirror</span> <span class="faint">The public index</span>
+        <div>no list of it is held yet</div>
         <div class="faint">mirrors https://reader:***@upstream.example/simple/</div>
         <details><summary>policy <strong>malware</strong> <span class="tag good">enforced</span> <span class="faint">house.yaml:19</span></summary>
         <ul>

@@ -3,6 +3,7 @@
 use maud::{DOCTYPE, Markup, html};
 
 use crate::reader::web::assets::{ICON, STYLE};
+use crate::reader::web::uploads::FEED_TYPE;
 use crate::reader::web::way::Way;
 use crate::search::QUERY_CHARS_MAX;
 
@@ -23,6 +24,8 @@ pub struct WebPage {
     pub title: String,
     /// The search text, to fill the field again.
     pub query: String,
+    /// Title and place of a feed about the same.
+    pub feed: Option<(String, String)>,
     pub content: Markup,
 }
 
@@ -31,6 +34,7 @@ impl WebPage {
         Self {
             title: title.into(),
             query: String::new(),
+            feed: None,
             content,
         }
     }
@@ -48,6 +52,9 @@ pub fn render(path: &str, page: &WebPage) -> String {
                 title { (page.title) " · cheesecloth" }
                 meta name="color-scheme" content="light dark";
                 link rel="stylesheet" href=(way.asset(STYLE));
+                @if let Some((title, place)) = &page.feed {
+                    link rel="alternate" type=(FEED_TYPE) title=(title) href=(place);
+                }
                 link rel="icon" type="image/svg+xml" href=(way.asset(ICON));
             }
             body {

@@ -98,9 +98,8 @@ pub async fn web_search(look: Look<'_>) -> Result<WebPage, Trouble> {
         false => format!("search for {}", asked.query.typed()),
     };
     Ok(WebPage {
-        title,
         query: asked.query.typed().to_owned(),
-        content,
+        ..WebPage::new(title, content)
     })
 }
 

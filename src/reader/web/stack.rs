@@ -9,23 +9,24 @@ use crate::devpi::IndexSettings;
 use crate::language::{PolicyMode, WhitelistName};
 use crate::model::Location;
 use crate::policy::{Index, Policy, Stack};
+use crate::reader::web::held::Held;
 use crate::reader::web::way::Way;
 
 /// Most rules of one policy, and most names of one list, that are drawn.
 const SHOWN_MAX: usize = 100;
 
 /// `shows` tells which indexes have a page at this door.
-pub fn drawn(way: &Way, stack: &Stack, shows: &dyn Fn(&Index) -> bool) -> Markup {
+pub fn drawn(way: &Way, stack: &Stack, held: &Held<'_>, shows: &dyn Fn(&Index) -> bool) -> Markup {
     html! {
         ol.stack {
             @for member in &stack.members {
-                (drawn_member(way, &member.index, shows(&member.index)))
+                (drawn_member(way, &member.index, held, shows(&member.index)))
             }
         }
     }
 }
 
-fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
+fn drawn_member(way: &Way, index: &Arc<Index>, held: &Held<'_>, has_page: bool) -> Markup {
     let kind = if index.is_mirror() { "mirror" } else { "stage" };
     html! {
         li class=(kind) {
@@ -38,6 +39,7 @@ fn drawn_member(way: &Way, index: &Arc<Index>, has_page: bool) -> Markup {
             @if !index.settings.public() { " " span.tag.faint { "not public" } }
             @if index.stage().is_some() && !index.settings.volatile() { " " span.tag.faint { "non-volatile" } }
             @if let Some(title) = index.settings.title() { " " span.faint { (title) } }
+            @if has_page { div { (held.by(&index.name, index.is_mirror())) } }
             @if let Some(url) = mirror_url(index) { div.faint { "mirrors " (url) } }
             @if let Some(policy) = &index.policy { (drawn_policy(policy)) }
             @if let Some(entries) = index.whitelisted() {

@@ -266,6 +266,13 @@ impl Fleet {
         order::primary(&standings).or_else(|| standings.iter().position(is_primary))
     }
 
+    /// How many servers are up, and how many there are.
+    pub(in crate::upstream) fn servers_up(&self) -> (usize, usize) {
+        let standings = self.standings();
+        let up = standings.iter().filter(|standing| standing.is_up).count();
+        (up, standings.len())
+    }
+
     fn standings(&self) -> Vec<Standing> {
         self.servers.iter().map(Server::standing).collect()
     }

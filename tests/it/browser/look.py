@@ -15,6 +15,9 @@ WIDTHS = [320, 390, 1024, 1920, 3840]
 PICTURED = [390, 1024, 1920]
 SCHEMES = ["light", "dark"]
 
+# How often it is looked whether something holds, a tenth of a second apart.
+HOLDS_TRIES = 100
+
 # Violations are noted before the page's own content is read.
 WATCH = """
 window.violations = [];
@@ -75,13 +78,14 @@ SKIP = """() => {
 def look(browser, asked, page_asked, width, scheme):
     wrong = []
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
+        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce",
+        extra_http_headers=page_asked.get("headers", {}),
     )
     page = context.new_page()
     page.add_init_script(WATCH)
     page.on("console", lambda line: wrong.append("console: " + line.text) if line.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append("script: " + str(error)))
-    answer = page.goto(asked["url"] + page_asked["path"], wait_until="load")
+    answer = page.goto(page_asked.get("url", asked["url"]) + page_asked["path"], wait_until="load")
     if answer.status != page_asked["status"]:
         wrong.append("status %d" % answer.status)
     # A browser reports the status of a page that was asked for on purpose.
@@ -89,13 +93,26 @@ def look(browser, asked, page_asked, width, scheme):
     wrong += page.evaluate(OVERFLOW)
     wrong += page.evaluate(BROKEN)
     wrong += ["blocked: " + one for one in page.evaluate("window.violations")]
+    holds = page_asked.get("holds", "true")
+    # Scripts of the page may still be at work.
+    for _ in range(HOLDS_TRIES):
+        if page.evaluate(holds):
+            break
+        page.wait_for_timeout(100)
+    else:
+        wrong.append("does not hold: %s, on %s" % (holds, page.inner_text("body")))
+    # What a page of a stranger tries and its policy stops is reported, and has to be.
+    stopped = page_asked.get("stopped", [])
+    wrong += ["not stopped: " + one for one in stopped if not any(one in told for told in wrong)]
+    passed_over = stopped + page_asked.get("noise", [])
+    wrong[:] = [told for told in wrong if not any(one in told for one in passed_over)]
     if width in PICTURED:
         page.evaluate(asked["axe"])
         wrong += page.evaluate(AXE)
         picture = "%s-%d-%s.png" % (page_asked["name"], width, scheme)
         page.screenshot(path=os.path.join(asked["pictures"], picture), full_page=True)
         page.keyboard.press("Tab")
-        if not page.evaluate(SKIP):
+        if not page_asked.get("is_foreign") and not page.evaluate(SKIP):
             wrong.append("the first stop of Tab is not the visible way to the content")
     context.close()
     return wrong
@@ -103,10 +120,12 @@ def look(browser, asked, page_asked, width, scheme):
 
 def printed(browser, asked, page_asked):
     """On paper: nothing beyond the edge."""
-    context = browser.new_context(viewport={"width": 718, "height": 1000})
+    context = browser.new_context(
+        viewport={"width": 718, "height": 1000}, extra_http_headers=page_asked.get("headers", {})
+    )
     page = context.new_page()
     page.emulate_media(media="print")
-    page.goto(asked["url"] + page_asked["path"])
+    page.goto(page_asked.get("url", asked["url"]) + page_asked["path"])
     wrong = page.evaluate(OVERFLOW)
     context.close()
     return wrong

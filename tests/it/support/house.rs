@@ -177,6 +177,7 @@ impl House {
             depot: None,
             records: Arc::clone(&records) as Arc<dyn Db>,
             catalogue: Arc::new(Catalogue::new(&Limits::default().search)),
+            overview: Default::default(),
             metrics: Arc::new(metrics),
             work: tokio::runtime::Handle::current(),
         }));

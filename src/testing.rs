@@ -30,8 +30,8 @@ pub mod db {
 /// Of `exchange`.
 pub mod exchange {
     pub use crate::exchange::{
-        Answers, Arrival, Ask, Body, CacheResult, Core, Generation, Growing, Overview, Readable, Record,
-        RefusedLately, RefusedOften, Reply, Route, Settings, StoredFile,
+        Answers, Arrival, Ask, Body, CacheResult, Core, Generation, Growing, Overview, Readable,
+        Record, RefusedLately, RefusedOften, Reply, Route, Settings, StoredFile,
     };
 }
 

@@ -1,3 +1,5 @@
+//! Uploads of late, on the page and as a feed.
+
 use quick_xml::Reader as XmlReader;
 use quick_xml::events::Event;
 use serde_json::json;

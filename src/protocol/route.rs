@@ -13,9 +13,6 @@ use crate::protocol::segments::{BadPath, Segments};
 /// The name of an index's feed of uploads. No project has a plus in its name, and devpi has no such route.
 pub const UPLOADS_FEED: &str = "+uploads.atom";
 
-/// The suffix of a sidecar's name (PEP 658).
-const SIDECAR: &str = ".metadata";
-
 /// What a GET or HEAD asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PublicRoute {

@@ -106,11 +106,15 @@ fn confirmed(feed: &Freshness, now: Timestamp) -> Markup {
 
 /// What rules make of a feed of this age.
 fn reliance(feed: &Freshness, now: Timestamp) -> Markup {
+    let lack = match feed.checked {
+        Some(_) => "too old",
+        None => "nothing is held",
+    };
     html! {
         @match (feed.is_stale(now), feed.denies) {
             (false, _) => { span.good { "up to date" } }
-            (true, true) => { span.bad { "too old: rules about advisories refuse" } }
-            (true, false) => { span.warn { "too old: rules judge by what is held" } }
+            (true, true) => { span.bad { (lack) ": rules about advisories refuse" } }
+            (true, false) => { span.warn { (lack) ": rules judge by what is held" } }
         }
     }
 }

@@ -214,7 +214,8 @@ fn time(catalogue: &Catalogue, kind: &str, queries: &[String]) -> anyhow::Result
     for typed in queries {
         let started = Instant::now();
         let query = SearchQuery::parse(typed);
-        let names = catalogue.search(&edition, &query, &scope, MOST);
+        let names = catalogue.search(&edition, &query, (&scope, MOST), &|_, _| true);
+        let names: Vec<ProjectName> = names.collect();
         for name in names.iter().take(20) {
             std::hint::black_box(edition.holdings(name, &scope));
         }

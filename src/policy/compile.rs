@@ -13,7 +13,7 @@ use crate::advisory::KnownAdvisories;
 use crate::language::{
     AskLink, Document, IndexDocument, IndexKindDocument, Placed, PolicyDocument,
 };
-use crate::model::{Fault, Faults, IndexName, Location, Timestamp};
+use crate::model::{Fault, Faults, IndexName, Location, ProjectName, Timestamp};
 use crate::policy::advisory;
 use crate::policy::index::Index;
 use crate::policy::names::HouseNames;
@@ -122,6 +122,13 @@ impl Policies {
     #[must_use]
     pub fn is_hidden(&self, name: &IndexName) -> bool {
         self.hidden.contains(name)
+    }
+
+    /// Whether some index reserves a name (`owns`).
+    #[must_use]
+    pub fn reserves(&self, project: &ProjectName) -> bool {
+        let mut all = self.indexes.values();
+        all.any(|index| index.owns.reserving(project).is_some())
     }
 
     /// Every index, by name.

@@ -26,7 +26,7 @@ indexes:
   s/top: { bases: [s/hidden, m/hidden] }
   s/hidden: { public: false, title: nobody sees this, policy: p }
   m/hidden: { type: mirror, mirror_url: 'https://upstream.example/simple/', public: false }
-  lone/hidden: { public: false }
+  lone/hidden: { public: false, owns: ['house-*'] }
 policies:
   p: { on_block: yank, rules: [ deny: { project: six, versions: '>=2' } ] }
 ";
@@ -255,7 +255,11 @@ async fn an_index_that_is_not_public_answers_as_if_there_were_none() {
 #[tokio::test]
 async fn the_first_page_tells_nothing_of_what_its_door_does_not_show() {
     let house = house(POLICIES).await;
-    let often = [("s/hidden", "one-of-the-house"), ("s/top", "leftpad")];
+    let often = [
+        ("s/hidden", "one-of-the-house"),
+        ("s/top", "leftpad"),
+        ("s/top", "house-tool"),
+    ];
     let often = often.map(|(at, project)| RefusedOften {
         index: index(at),
         project: project.into(),
@@ -269,11 +273,13 @@ async fn the_first_page_tells_nothing_of_what_its_door_does_not_show() {
     let asked = Asked::public("GET", "/", &[("accept", "text/html")]);
     let open = house.ask(&asked.at_management()).await.text();
     let shut = house.ask(&asked).await.text();
-    // The upstream of a hidden mirror, what a hidden stage holds, what was refused there.
+    // The upstream of a hidden mirror, what a hidden stage holds, what was refused there or has a name that it
+    // reserves.
     for words in [
         "href=\"./m/hidden\"",
         "1 project, 3 files",
         "one-of-the-house",
+        "house-tool",
     ] {
         assert!(open.contains(words), "{words} in {open}");
         assert!(!shut.contains(words), "{words} in {shut}");

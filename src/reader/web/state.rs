@@ -123,7 +123,7 @@ fn refused(look: Look<'_>, way: &Way) -> Markup {
     let Some(lately) = look.flows.core.overview.refused() else {
         return html! {};
     };
-    let shown = lately.often.iter().filter(|one| look.shows(&one.index));
+    let shown = lately.often.iter().filter(|one| is_shown(look, one));
     let mut shown: Vec<&RefusedOften> = shown.collect();
     shown.sort_by_key(|one| Reverse(one.times));
     shown.truncate(REFUSED_SHOWN_MAX);
@@ -138,6 +138,16 @@ fn refused(look: Look<'_>, way: &Way) -> Markup {
             }
         }
     }
+}
+
+/// What is asked for at an open index may have the name of something of the house, which is nobody else's
+/// business.
+fn is_shown(look: Look<'_>, one: &RefusedOften) -> bool {
+    let is_reserved = || {
+        let project = ProjectName::parse(&one.project);
+        project.is_ok_and(|project| look.cx.generation.policies.reserves(&project))
+    };
+    look.shows(&one.index) && (look.ask.arrival.is_manage || !is_reserved())
 }
 
 fn refused_row(way: &Way, one: &RefusedOften) -> Markup {

@@ -91,12 +91,13 @@ fn uv_publishes_with_attestations_and_auditors_read_them() {
     let (name, content) = (wheel.filename(), wheel.build());
     fs::write(uv.folder().join(&name), &content).unwrap();
     let attested = attestation(&name, &content).to_string();
-    uv.write(&format!("{name}.publish.attestation"), &attested);
+    let beside = format!("{name}.publish.attestation");
+    uv.write(&beside, &attested);
     let place = format!("{}acme/dev/", program.manage_url());
     let uv = uv
         .with("UV_PUBLISH_USERNAME", "x")
         .with("UV_PUBLISH_PASSWORD", "x");
-    uv.run(&["publish", "--publish-url", &place, &name])
+    uv.run(&["publish", "--publish-url", &place, &name, &beside])
         .succeeds();
 
     for index in ["acme/dev", "acme/stable"] {

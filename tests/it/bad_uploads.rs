@@ -156,7 +156,6 @@ fn what_tools_send_passes() {
         "comment",
         "filetype",
         "pyversion",
-        "attestations",
     ];
     let often = [
         "platform",

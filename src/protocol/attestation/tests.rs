@@ -1,3 +1,5 @@
+//! Attestations, right and wrong ones, with certificates of their own.
+
 use rcgen::{CertificateParams, CustomExtension, KeyPair, SanType};
 
 use super::*;

@@ -68,6 +68,15 @@ AXE = """async (is_foreign) => {
     return result.violations.map(one => told('axe', one)).concat(contrast.map(one => told('undecided', one)));
 }"""
 
+# Where the Tab key goes on from is where the focus was last.
+TO_THE_TOP = """() => {
+    const top = document.createElement('span');
+    top.tabIndex = -1;
+    document.body.prepend(top);
+    top.focus();
+    top.remove();
+}"""
+
 # The first stop of the Tab key has to be visible, and to have an outline.
 SKIP = """() => {
     const one = document.activeElement, box = one.getBoundingClientRect();
@@ -76,10 +85,11 @@ SKIP = """() => {
 }"""
 
 
-def look(browser, asked, page_asked, width, scheme):
+def look(browser, asked, page_asked, scheme):
+    """Each width of one load: a page flows anew when its window changes, as that of a telephone does."""
     wrong = []
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce",
+        viewport={"width": WIDTHS[0], "height": 900}, color_scheme=scheme, reduced_motion="reduce",
         extra_http_headers=page_asked.get("headers", {}),
     )
     page = context.new_page()
@@ -91,9 +101,6 @@ def look(browser, asked, page_asked, width, scheme):
         wrong.append("status %d" % answer.status)
     # A browser reports the status of a page that was asked for on purpose.
     wrong[:] = [one for one in wrong if "server responded with a status" not in one]
-    wrong += page.evaluate(OVERFLOW)
-    wrong += page.evaluate(BROKEN)
-    wrong += ["blocked: " + one for one in page.evaluate("window.violations")]
     holds = page_asked.get("holds", "true")
     # Scripts of the page may still be at work.
     for _ in range(HOLDS_TRIES):
@@ -102,20 +109,35 @@ def look(browser, asked, page_asked, width, scheme):
         page.wait_for_timeout(100)
     else:
         wrong.append("does not hold: %s, on %s" % (holds, page.inner_text("body")))
+    page.evaluate(asked["axe"])
+    for width in WIDTHS:
+        found = at_width(asked, page_asked, page, width, scheme)
+        wrong += ["%d: %s" % (width, one) for one in found]
+    wrong += ["blocked: " + one for one in page.evaluate("window.violations")]
     # What a page of a stranger tries and its policy stops is reported, and has to be.
     stopped = page_asked.get("stopped", [])
     wrong += ["not stopped: " + one for one in stopped if not any(one in told for told in wrong)]
     passed_over = stopped + page_asked.get("noise", [])
-    wrong[:] = [told for told in wrong if not any(one in told for one in passed_over)]
-    if width in PICTURED:
-        page.evaluate(asked["axe"])
-        wrong += page.evaluate(AXE, bool(page_asked.get("is_foreign")))
-        picture = "%s-%d-%s.png" % (page_asked["name"], width, scheme)
-        page.screenshot(path=os.path.join(asked["pictures"], picture), full_page=True)
-        page.keyboard.press("Tab")
-        if not page_asked.get("is_foreign") and not page.evaluate(SKIP):
-            wrong.append("the first stop of Tab is not the visible way to the content")
     context.close()
+    return [told for told in wrong if not any(one in told for one in passed_over)]
+
+
+def at_width(asked, page_asked, page, width, scheme):
+    page.set_viewport_size({"width": width, "height": 900})
+    wrong = page.evaluate(OVERFLOW) + page.evaluate(BROKEN)
+    if width not in PICTURED:
+        return wrong
+    wrong += page.evaluate(AXE, bool(page_asked.get("is_foreign")))
+    picture = "%s-%d-%s.png" % (page_asked["name"], width, scheme)
+    page.screenshot(path=os.path.join(asked["pictures"], picture), full_page=True)
+    if page_asked.get("is_foreign"):
+        return wrong
+    # From the top of the page, as whoever has just opened it.
+    page.evaluate(TO_THE_TOP)
+    page.keyboard.press("Tab")
+    if not page.evaluate(SKIP):
+        wrong.append("the first stop of Tab is not the visible way to the content")
+    page.evaluate("document.activeElement.blur()")
     return wrong
 
 
@@ -144,11 +166,10 @@ def main():
         )
         for one in asked["pages"]:
             wrong = {}
-            for width in WIDTHS:
-                for scheme in SCHEMES:
-                    found = look(browser, asked, one, width, scheme)
-                    if found:
-                        wrong["%d %s" % (width, scheme)] = found
+            for scheme in SCHEMES:
+                found = look(browser, asked, one, scheme)
+                if found:
+                    wrong[scheme] = found
             found = printed(browser, asked, one)
             if found:
                 wrong["print"] = found

@@ -164,7 +164,7 @@ fn an_upgrade_fails_no_request(managed: &Managed, dairy: &FakeIndex) {
     // A page that the next process must not remember as it was before the upload ended.
     Upload::begin(managed, "1.0").end();
     let load = load(managed);
-    load.goes_on(2);
+    load.goes_on(1);
     let download = Download::begin(managed, dairy);
     let upload = Upload::begin(managed, "2.0");
 

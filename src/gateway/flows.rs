@@ -111,12 +111,7 @@ impl Flows {
         let inquiries = Arc::new(Inquiries::new(sidecars.clone(), wholes, learning));
         let attachments = Arc::new(Attachments::new(core.clone(), held.clone(), stages.clone()));
         let (garbage, belonging, deposits) = garbage_of(&core, &small);
-        let provenances = Arc::new(Provenances {
-            core: core.clone(),
-            small: small.clone(),
-            attachments: attachments.clone(),
-            fetches: core.flights(),
-        });
+        let provenances = Provenances::new(core.clone(), small.clone(), attachments.clone());
         let files = Files {
             core: core.clone(),
             small: small.clone(),
@@ -124,7 +119,7 @@ impl Flows {
             tickets: tickets.clone(),
             fills,
             sidecars: sidecars.clone(),
-            provenances,
+            provenances: Arc::new(provenances),
             inquiries: inquiries.clone(),
             attachments: attachments.clone(),
         };

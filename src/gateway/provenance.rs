@@ -20,13 +20,22 @@ use crate::telemetry::{CacheKind, UpstreamResult};
 /// Provenances of files.
 #[derive(Debug)]
 pub struct Provenances {
-    pub(super) core: Arc<Core>,
-    pub(super) small: Arc<SmallFiles>,
-    pub(super) attachments: Arc<Attachments>,
-    pub(super) fetches: Flights<Key, Flow<Small>>,
+    core: Arc<Core>,
+    small: Arc<SmallFiles>,
+    attachments: Arc<Attachments>,
+    fetches: Flights<Key, Flow<Small>>,
 }
 
 impl Provenances {
+    pub fn new(core: Arc<Core>, small: Arc<SmallFiles>, attachments: Arc<Attachments>) -> Self {
+        Self {
+            fetches: core.flights(),
+            core,
+            small,
+            attachments,
+        }
+    }
+
     /// The provenance of a file that may be served.
     ///
     /// # Errors

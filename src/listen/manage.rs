@@ -180,14 +180,12 @@ impl ManageDoor {
             }
             ManageRoute::Upload(index) => {
                 let limits = FormLimits::holding(self.options.writes.upload_fields);
-                let outcome = match writer.begin_upload(caller, &index).await {
+                let taken = match writer.begin_upload(caller, &index).await {
                     Ok(upload) => take_upload(upload, headers, &mut body, limits, subject).await,
                     Err(refusal) => Err(refusal),
                 };
-                match outcome {
-                    Ok(reply) => Ok(reply),
-                    Err(refusal) => Err(refused(refusal, &mut body).await),
-                }
+                let Err(refusal) = taken else { return taken };
+                Err(refused(refusal, &mut body).await)
             }
             // Held in memory, and as large as many wheels.
             ManageRoute::ToxResult(index, path) => {
@@ -199,12 +197,12 @@ impl ManageDoor {
             }
             ManageRoute::LogIn => writer.log_in(caller, object).await,
             ManageRoute::User(intent, name) => {
-                let changed = Changed::User(name);
-                writer.change(caller, intent, changed, object).await
+                let user = Changed::User(name);
+                writer.change(caller, intent, user, object).await
             }
             ManageRoute::Index(intent, name) => {
-                let changed = Changed::Index(name);
-                writer.change(caller, intent, changed, object).await
+                let index = Changed::Index(name);
+                writer.change(caller, intent, index, object).await
             }
             ManageRoute::Push(index) => writer.push(caller, index, object).await,
             ManageRoute::Delete {

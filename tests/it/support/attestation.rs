@@ -28,7 +28,7 @@ pub(crate) fn attestation(filename: &str, content: &[u8]) -> Value {
     json!({
         "version": 1,
         "verification_material": {
-            "certificate": BASE64_STANDARD.encode(&certificate()),
+            "certificate": BASE64_STANDARD.encode(certificate()),
             "transparency_entries": [{"logIndex": "1"}],
         },
         "envelope": {

@@ -52,7 +52,9 @@ impl Provenances {
         let Some(key) = grant.provenance_key() else {
             return Err(none(grant));
         };
-        if let Some(small) = self.at_hand(&key) {
+        // No page states a digest of it.
+        let (kind, stated) = (CacheKind::Sidecar, Hashes::default());
+        if let Some(small) = self.small.find(kind, &key, &stated, |_| true) {
             return Ok((Content::Memory(small), CacheResult::Hit));
         }
         let (own, own_cx, own_grant, at) = (self.clone(), cx.clone(), grant.clone(), key.clone());
@@ -63,7 +65,7 @@ impl Provenances {
         });
         let joined = joined.await.map_err(busy)?;
         let cache = CacheResult::fetched(joined.led);
-        self.core.looked_into_store(CacheKind::Sidecar, cache);
+        self.core.looked_into_store(kind, cache);
         Ok((Content::Memory(joined.value?), cache))
     }
 
@@ -78,22 +80,7 @@ impl Provenances {
         let found: FileRecord = found.ok_or_else(|| none(grant))?;
         let most = self.core.settings.limits.upstream.metadata;
         let bytes = self.attachments.read(&found, most).await?;
-        bytes.ok_or_else(|| {
-            let message = format!("the bytes of {name} are missing from the store");
-            Error::internal("read a provenance", std::io::Error::other(message))
-        })
-    }
-
-    fn at_hand(&self, key: &Key) -> Option<Small> {
-        if let Some(small) = self.small.get(CacheKind::Sidecar, key) {
-            return Some(small);
-        }
-        let most = self.core.settings.limits.upstream.metadata;
-        let small = Small::new(self.core.small_copy(key, most, &Hashes::default())?);
-        self.small.insert(key.clone(), small.clone());
-        self.core
-            .looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
-        Some(small)
+        bytes.ok_or_else(|| self.core.lost_upload(&name))
     }
 
     async fn fetch(&self, cx: &Context, grant: &Grant) -> Flow<Small> {

@@ -181,17 +181,9 @@ impl Sidecars {
             let fresh = self.core.look(Tier::Memory, CacheKind::Sidecar, fresh);
             return fresh.map(|(_, small)| small);
         };
-        let held = self.small.get(CacheKind::Sidecar, kept_at);
-        if let Some(small) = held.filter(|small| is_as_announced(small, file)) {
-            return Some(small);
-        }
-        let most = self.core.settings.limits.upstream.metadata;
-        let bytes = self.core.small_copy(kept_at, most, &stated(file))?;
-        let small = Some(Small::new(bytes)).filter(|small| is_as_announced(small, file))?;
-        self.small.insert(kept_at.clone(), small.clone());
-        self.core
-            .looked_into_store(CacheKind::Sidecar, CacheResult::Hit);
-        Some(small)
+        let fits = |small: &Small| is_as_announced(small, file);
+        self.small
+            .find(CacheKind::Sidecar, kept_at, &stated(file), fits)
     }
 
     async fn obtain(

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use rustix::io::{ReadWriteFlags, preadv2};
 
 use crate::cache::Weighed;
-use crate::exchange::Core;
-use crate::model::Sha256;
+use crate::exchange::{CacheResult, Core};
+use crate::model::{Hashes, Sha256};
 use crate::protocol::ETag;
 use crate::store::{Key, StoredFile};
 use crate::telemetry::{CacheKind, Tier};
@@ -72,6 +72,25 @@ impl SmallFiles {
     /// What is held in memory under a key.
     pub fn get(&self, kind: CacheKind, key: &Key) -> Option<Small> {
         self.core.look(Tier::Memory, kind, self.held.get(key))
+    }
+
+    /// What is held under a key in memory, or kept on disk with these digests, if it fits.
+    pub fn find(
+        &self,
+        kind: CacheKind,
+        key: &Key,
+        stated: &Hashes,
+        fits: impl Fn(&Small) -> bool,
+    ) -> Option<Small> {
+        if let Some(small) = self.get(kind, key).filter(&fits) {
+            return Some(small);
+        }
+        let most = self.core.settings.limits.upstream.metadata;
+        let bytes = self.core.small_copy(key, most, stated)?;
+        let small = Some(Small::new(bytes)).filter(fits)?;
+        self.insert(key.clone(), small.clone());
+        self.core.looked_into_store(kind, CacheResult::Hit);
+        Some(small)
     }
 
     pub fn insert(&self, key: Key, small: Small) {

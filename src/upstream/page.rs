@@ -135,22 +135,8 @@ impl Upstream {
     pub async fn sidecar(&self, file_url: &Url) -> Result<Option<Bytes>, UpstreamError> {
         let mut url = file_url.clone();
         url.set_path(&format!("{}.metadata", file_url.path()));
-        let bound = Bound {
-            what: "sidecar",
-            bytes_max: self.limits.metadata,
-            timeout: self.limits.upstream_total_timeout,
-            failed_once: &|| {},
-            to: None,
-        };
-        match self.fetch(&url, &ACCEPT_ANY, None, &bound).await? {
-            PageAnswer::Found(page) if !is_core_metadata(&page.body) => {
-                let reason = format!("what stands at {} is no metadata", url.path());
-                Err(UpstreamError::broken(&self.name, reason))
-            }
-            // It is kept in memory, where it no longer counts as being read.
-            PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
-            PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
-        }
+        let sidecar = ("sidecar", "metadata");
+        self.beside(&url, sidecar, is_core_metadata).await
     }
 
     /// Asks for the provenance at a URL that a page states (PEP 740).
@@ -158,18 +144,30 @@ impl Upstream {
     /// # Errors
     /// See [`UpstreamError`]; absence is an answer. `Broken` if it is no provenance.
     pub async fn provenance(&self, url: &Url) -> Result<Option<Bytes>, UpstreamError> {
+        let provenance = ("provenance", "provenance");
+        self.beside(url, provenance, is_provenance).await
+    }
+
+    /// Asks for what is told beside a file: what it is, what it has to hold, and how that is seen.
+    async fn beside(
+        &self,
+        url: &Url,
+        (what, holds): (&'static str, &str),
+        is_it: fn(&[u8]) -> bool,
+    ) -> Result<Option<Bytes>, UpstreamError> {
         let bound = Bound {
-            what: "provenance",
+            what,
             bytes_max: self.limits.metadata,
             timeout: self.limits.upstream_total_timeout,
             failed_once: &|| {},
             to: None,
         };
         match self.fetch(url, &ACCEPT_ANY, None, &bound).await? {
-            PageAnswer::Found(page) if !is_provenance(&page.body) => {
-                let reason = format!("what stands at {} is no provenance", url.path());
+            PageAnswer::Found(page) if !is_it(&page.body) => {
+                let reason = format!("what stands at {} is no {holds}", url.path());
                 Err(UpstreamError::broken(&self.name, reason))
             }
+            // It is kept in memory, where it no longer counts as being read.
             PageAnswer::Found(page) => Ok(Some(Bytes::copy_from_slice(&page.body))),
             PageAnswer::NotFound | PageAnswer::NotModified { .. } => Ok(None),
         }

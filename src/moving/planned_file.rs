@@ -122,11 +122,8 @@ fn place(
             Ok((FileRole::DocZip, filename, version))
         }
         "toxresult" => {
-            let subject = entry.for_entrypath.as_deref().map(Path::new);
-            let subject = subject
-                .and_then(Path::file_name)
-                .and_then(|name| name.to_str());
-            let subject = subject.ok_or("it does not say which file it is the result of")?;
+            let subject =
+                subject_of(entry).ok_or("it does not say which file it is the result of")?;
             let version = stated.map_or_else(|| version_of_file(subject, project, versions), Ok);
             let filename = result_name(&name, subject, uploaded_at);
             let for_file = subject.to_owned();
@@ -134,16 +131,19 @@ fn place(
         }
         "provenance" => {
             let version = stated.ok_or("it does not say of which release it is")?;
-            let subject = entry.for_entrypath.as_deref().map(Path::new);
-            let subject = subject
-                .and_then(Path::file_name)
-                .and_then(|name| name.to_str());
-            let for_file = subject.ok_or("it does not say of which file it is")?;
-            let for_file = for_file.to_owned();
+            let subject = subject_of(entry).ok_or("it does not say of which file it is")?;
+            let for_file = subject.to_owned();
             Ok((FileRole::Provenance { for_file }, name, version))
         }
         other => Err(format!("{other:?} is no type of file that is known")),
     }
+}
+
+/// The name of the release file that an entry is attached to.
+fn subject_of(entry: &FileEntry) -> Option<&str> {
+    Path::new(entry.for_entrypath.as_deref()?)
+        .file_name()?
+        .to_str()
 }
 
 /// The name of a test result; older servers only counted (`.toxresult0`).

@@ -278,8 +278,14 @@ fn named(place: FilePlace, filename: &str, part: AskedPart) -> Option<FilePath> 
 /// `user/index/+f/abc/0123456789abc/name`, plain, as devpi's answers show it.
 #[must_use]
 pub fn entry_path(index: &IndexName, sha256: &Sha256, filename: &str) -> String {
+    format!("{index}/{}", digest_path(sha256, filename))
+}
+
+/// `+f/abc/0123456789abc/name`: the same below its index. A name in a link has to be encoded.
+#[must_use]
+pub fn digest_path(sha256: &Sha256, filename: &str) -> String {
     let digits = sha256.to_hex();
-    format!("{index}/+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
+    format!("+f/{}/{}/{filename}", &digits[..3], &digits[3..16])
 }
 
 #[cfg(test)]

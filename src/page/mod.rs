@@ -50,7 +50,8 @@ pub use filter::{Decided, Ruling, filter, has_sidecar};
 pub use layers::{Entry, Layers, NameOrder};
 pub use learned::{Learned, LearnedFiles, LearnedMetadata};
 pub use links::{
-    FileLinks, FilePath, FilePlace, PageForm, encode, entry_path, file_path, parse_file_path,
+    FileLinks, FilePath, FilePlace, PageForm, digest_path, encode, entry_path, file_path,
+    parse_file_path,
 };
 pub use list_reader::{ListReader, NamesRead};
 pub use merge::{Heading, Merged, merge};

@@ -1,5 +1,7 @@
 //! What is recorded about a file that comes to a stage.
 
+use bytes::Bytes;
+
 use crate::db::{FileFacts, FileRole, LogEntry, LogEvent};
 use crate::devpi::Refusal;
 use crate::model::{IndexName, Sha256, Timestamp, Yanked};
@@ -24,6 +26,19 @@ impl Writer {
         let dst = index.clone();
         facts.log = vec![log_entry(caller, now, LogEvent::Upload { dst })];
         Ok((facts, hold))
+    }
+
+    /// The same for bytes that are in memory; `what` they are is for messages.
+    pub async fn keep_bytes(
+        &self,
+        place: (&Caller, &IndexName),
+        (what, bytes): (&str, Bytes),
+        file: (&str, FileRole),
+    ) -> Result<(FileFacts, Hold), Refusal> {
+        let (digest, length) = (Sha256::of(&bytes), bytes.len() as u64);
+        let mut draft = self.flows.core.store.upload_draft(what, length)?;
+        draft.write(bytes).await?;
+        self.keep_uploaded(place, (draft, digest), file).await
     }
 }
 

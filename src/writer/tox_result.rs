@@ -8,7 +8,7 @@ use crate::db::{FileRecord, FileRole, OnConflict, Publication, Published};
 use crate::devpi::{ApiAnswer, DevpiWords, Refusal};
 use crate::exchange::Reply;
 use crate::gateway::{TOX_RESULT, stands_at};
-use crate::model::{Filename, IndexName, Sha256, Timestamp, format_bytes};
+use crate::model::{Filename, IndexName, Timestamp, format_bytes};
 use crate::page::{entry_path, parse_file_path};
 use crate::telemetry::AuditKind;
 use crate::writer::caller::Caller;
@@ -99,15 +99,14 @@ impl Writer {
         if caller.principal.name().is_none() {
             self.check_room(&held.files, body.len() as u64)?;
         }
-        let (digest, length) = (Sha256::of(&body), body.len() as u64);
-        let mut draft = core.store.upload_draft("the test result", length)?;
-        draft.write(body).await?;
         let filename = format!("{about}{TOX_RESULT}{}-{number}", compact(self.now()));
         let role = FileRole::ToxResult {
             for_file: about.clone(),
         };
-        let kept = self.keep_uploaded((caller, index), (draft, digest), (&filename, role));
+        let file = (filename.as_str(), role);
+        let kept = self.keep_bytes((caller, index), ("the test result", body), file);
         let (facts, _held) = kept.await?;
+        let digest = facts.sha256;
         let publication = Publication {
             index: index.clone(),
             project: subject.project.clone(),

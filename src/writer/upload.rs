@@ -196,15 +196,13 @@ impl Upload {
             );
             return Err(Refusal::exception(StatusCode::PAYLOAD_TOO_LARGE, words));
         }
-        let store = &self.writer.flows.core.store;
-        let mut draft = store.upload_draft("the provenance", length)?;
-        let digest = Sha256::of(&provenance);
-        draft.write(provenance.into()).await?;
         let name = provenance_name(&of.filename, &of.sha256);
         let role = FileRole::Provenance {
             for_file: of.filename.clone(),
         };
-        self.keep(draft, digest, (&name, role)).await
+        let place = (&self.caller, &self.index.name);
+        let sent = ("the provenance", provenance.into());
+        self.writer.keep_bytes(place, sent, (&name, role)).await
     }
 
     async fn add_docs(

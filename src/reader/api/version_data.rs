@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::db::{FileRecord, ReleaseRecord};
 use crate::exchange::Outside;
 use crate::model::{Hashes, IndexName, ProjectName, Yanked};
-use crate::page::{encode, file_path};
+use crate::page::{digest_path, encode, file_path};
 use crate::protocol::complete;
 use crate::reader::api::releases::Shown;
 
@@ -108,9 +108,9 @@ impl DataWriter {
 
     /// Test results and documentation have names that no release file has, so not [`file_path`].
     fn recorded_href(&self, file: &FileRecord) -> String {
-        let hex = file.facts.sha256.to_hex();
-        let name = encode(&file.facts.filename);
-        format!("{}/+f/{}/{}/{name}", self.index, &hex[..3], &hex[3..16])
+        let facts = &file.facts;
+        let path = digest_path(&facts.sha256, &encode(&facts.filename));
+        format!("{}/{path}", self.index)
     }
 }
 

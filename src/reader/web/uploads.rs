@@ -11,7 +11,7 @@ use crate::catalog::unknown_index;
 use crate::db::{ArrivedFile, FileFacts, LogEvent};
 use crate::exchange::{Error, Outside, Record, Reply, Trouble, records_failed};
 use crate::model::{IndexName, Sha256, Timestamp};
-use crate::page::encode;
+use crate::page::{digest_path, encode};
 use crate::protocol::{UPLOADS_FEED, constant_headers};
 use crate::reader::look::Look;
 use crate::reader::web::files::size;
@@ -62,15 +62,9 @@ fn row(way: &Way, index: &IndexName, one: &ArrivedFile) -> Markup {
     }
 }
 
-/// Where a file is below its index.
+/// Where a file is below its index, as links say it.
 fn place_of(facts: &FileFacts) -> String {
-    let hex = facts.sha256.to_hex();
-    format!(
-        "+f/{}/{}/{}",
-        &hex[..3],
-        &hex[3..16],
-        encode(&facts.filename)
-    )
+    digest_path(&facts.sha256, &encode(&facts.filename))
 }
 
 /// Who brought a file, and how, as its log says.

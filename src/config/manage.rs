@@ -145,21 +145,11 @@ impl ManageSources {
         let mirrors = self.mirrors_to.into_iter().flat_map(|places| places.value);
         let is_open =
             |said: &CreateUsers| matches!(said, CreateUsers::Everyone | CreateUsers::Users);
-        let knows_others =
-            self.ldap.is_some() || self.remote_user.as_ref().is_some_and(|said| said.value);
-        if let Some(said) = self
+        let opened = self
             .create_users
-            .as_ref()
-            .filter(|said| is_open(&said.value))
-            && knows_others
-        {
-            let what =
-                "create_users: while a directory or a proxy knows users, only root makes them";
-            notes
-                .warnings
-                .push(Fault::at(&said.location, what).hint("say root, or leave it out"));
-        }
-        ManageConfig {
+            .clone()
+            .filter(|said| is_open(&said.value));
+        let config = ManageConfig {
             create_users: self
                 .create_users
                 .map(|placed| placed.value)
@@ -170,7 +160,14 @@ impl ManageSources {
             ldap_location: self.ldap.as_ref().map(|ldap| ldap.location.clone()),
             ldap: self.ldap.and_then(|ldap| ldap.value.settle(env, notes)),
             remote_user: self.remote_user.is_some_and(|placed| placed.value),
+        };
+        if let Some(said) = opened.filter(|_| config.knows_others()) {
+            let what =
+                "create_users: while a directory or a proxy knows users, only root makes them";
+            let fault = Fault::at(&said.location, what).hint("say root, or leave it out");
+            notes.warnings.push(fault);
         }
+        config
     }
 }
 

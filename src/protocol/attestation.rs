@@ -36,45 +36,36 @@ const QUOTED_MAX: usize = 100;
 pub struct AttestationFault(String);
 
 /// Attestations as they were sent, each of the right form.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attestations(Vec<Attested>);
 
-impl PartialEq for Attestations {
-    fn eq(&self, other: &Self) -> bool {
-        let sent = |all: &Self| all.0.iter().map(|one| one.sent.clone()).collect::<Vec<_>>();
-        sent(self) == sent(other)
-    }
-}
-
-impl Eq for Attestations {}
-
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Attested {
     sent: Value,
     publisher: Value,
     subject: Subject,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Attestation {
     version: u64,
     verification_material: Material,
     envelope: Envelope,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Material {
     certificate: String,
     transparency_entries: Vec<serde_json::Map<String, Value>>,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Envelope {
     statement: String,
     signature: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Statement {
     #[serde(rename = "_type")]
     kind: String,
@@ -83,13 +74,13 @@ struct Statement {
     predicate: String,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Subject {
     name: String,
     digest: Digest,
 }
 
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 struct Digest {
     sha256: String,
 }
@@ -169,8 +160,8 @@ pub fn is_provenance(body: &[u8]) -> bool {
 }
 
 fn attested(sent: Value) -> Result<Attested, String> {
-    let read: Attestation = serde_json::from_value(sent.clone())
-        .map_err(|error| format!("is of no such form: {error}"))?;
+    let read =
+        Attestation::deserialize(&sent).map_err(|error| format!("is of no such form: {error}"))?;
     if read.version != VERSION {
         let version = read.version;
         return Err(format!(

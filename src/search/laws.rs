@@ -195,11 +195,7 @@ fn queries(dice: &mut Dice, names: &BTreeSet<String>) -> Vec<String> {
 fn names_are_found_and_ranked_as_by_looking_at_each() {
     let mut dice = Dice(1);
     let names = names(&mut dice);
-    let edition = Edition {
-        indexes: vec![index("root/pypi")],
-        lists: Arc::new(ListedNames::join(&[(0, listed(&names))], usize::MAX)),
-        ..Edition::default()
-    };
+    let edition = of_one_list(&names);
     let catalogue = catalogue();
     for typed in queries(&mut dice, &names) {
         let query = SearchQuery::parse(&typed);
@@ -392,6 +388,15 @@ fn what_is_beyond_the_room_is_left_out_and_that_is_told() {
     );
 }
 
+/// An edition with nothing but what one mirror lists.
+fn of_one_list(names: &BTreeSet<String>) -> Edition {
+    Edition {
+        indexes: vec![index("root/pypi")],
+        lists: Arc::new(ListedNames::join(&[(0, listed(names))], usize::MAX)),
+        ..Edition::default()
+    }
+}
+
 #[test]
 fn who_means_requests_finds_it() {
     let names: BTreeSet<String> = [
@@ -404,11 +409,7 @@ fn who_means_requests_finds_it() {
     ]
     .map(str::to_owned)
     .into();
-    let edition = Edition {
-        indexes: vec![index("root/pypi")],
-        lists: Arc::new(ListedNames::join(&[(0, listed(&names))], usize::MAX)),
-        ..Edition::default()
-    };
+    let edition = of_one_list(&names);
     let catalogue = catalogue();
     let table: [(&str, &[&str]); 5] = [
         (
@@ -482,11 +483,7 @@ fn either_of_several_words_is_enough_where_that_is_asked() {
     let names: BTreeSet<String> = ["brie", "brie-gouda", "edam", "gouda"]
         .map(str::to_owned)
         .into();
-    let edition = Edition {
-        indexes: vec![index("root/pypi")],
-        lists: Arc::new(ListedNames::join(&[(0, listed(&names))], usize::MAX)),
-        ..Edition::default()
-    };
+    let edition = of_one_list(&names);
     let catalogue = catalogue();
     let scope = edition.scope(|_| true);
     let query = SearchQuery::either("brie gouda");

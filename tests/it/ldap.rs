@@ -11,7 +11,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::support::{Client, Door, Got, Program, Run, Slapd, Tool, Wheel};
+use super::support::{Client, Door, Got, Program, Run, Slapd, Tool, Wheel, command};
 
 /// An index to which only a group may upload, and a directory, asked again every second.
 fn policies(slapd: &Slapd, place: &str) -> String {
@@ -54,6 +54,15 @@ async fn until(door: &Door, status: u16) -> Got {
 async fn log_in(door: &Door, user: &str, password: &str) -> Got {
     let login = serde_json::json!({ "user": user, "password": password });
     door.ask("POST", "/+login", login).await
+}
+
+/// A token of anna's, made beside the server.
+fn token(data: &Path) -> String {
+    let mut create = command();
+    create.args(["token", "create", "anna", "--json", "--data"]);
+    let made = create.arg(data).output().unwrap();
+    let made: Value = serde_json::from_slice(&made.stdout).unwrap();
+    made["token"].as_str().unwrap().to_owned()
 }
 
 fn events(data: &Path) -> Vec<Value> {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::super::support::{
     Client, DevpiServer, Door, Got, Program, Slapd, Tool, Web, command, soon,
 };
-use super::{events, log_in, near, twine, until};
+use super::{events, log_in, near, token, twine, until};
 
 #[tokio::test]
 async fn the_real_clients_log_in_and_upload_by_group() {
@@ -75,11 +75,8 @@ async fn a_group_that_is_taken_away_ends_its_rights_whoever_holds_them() {
         .start();
     let door = Door::at(program.manage_url());
     let session = door.log_in("anna", "anna-pw").await;
-    let mut create = command();
-    create.args(["token", "create", "anna", "--json", "--data"]);
-    let made = create.arg(data.path()).output().unwrap();
-    let token: Value = serde_json::from_slice(&made.stdout).unwrap();
-    let secrets = ["anna-pw", &session, token["token"].as_str().unwrap()];
+    let token = token(data.path());
+    let secrets = ["anna-pw", &session, &token];
     for (number, secret) in secrets.iter().enumerate() {
         let version = format!("1.{number}");
         let got = door

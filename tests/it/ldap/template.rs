@@ -1,9 +1,9 @@
 //! Users whose entries are named by a template: whether they are still there is asked all the same.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::support::{Door, Program, SEARCHER, Slapd, command, soon};
-use super::log_in;
+use super::super::support::{Door, Program, SEARCHER, Slapd, soon};
+use super::{log_in, token};
 
 fn policies(slapd: &Slapd, searcher: Option<&str>) -> String {
     format!(
@@ -34,17 +34,13 @@ async fn a_user_who_is_removed_there_has_no_login_and_no_token_here() {
             .start();
         let door = Door::at(program.manage_url());
         let session = door.log_in("anna", "anna-pw").await;
-        let mut create = command();
-        create.args(["token", "create", "anna", "--json", "--data"]);
-        let made = create.arg(data.path()).output().unwrap();
-        let token: Value = serde_json::from_slice(&made.stdout).unwrap();
-        let token = token["token"].as_str().unwrap();
-        let anna = door.by("anna", token);
+        let token = token(data.path());
+        let anna = door.by("anna", &token);
         let got = anna.upload("packages/stable", "acme-tool", "1.0").await;
         assert_eq!(got.status, 200, "{}", got.text());
         assert_eq!(change(&door, &session, "A").await, 200);
         slapd.remove("anna").await;
-        soon(super::until(&door.by("anna", token), 401)).await;
+        soon(super::until(&door.by("anna", &token), 401)).await;
         assert_ne!(change(&door, &session, "B").await, 200);
         assert_eq!(log_in(&door, "anna", "anna-pw").await.status, 401);
         assert_eq!(log_in(&door, "bert", "bert-pw").await.status, 200);
